@@ -1,0 +1,48 @@
+# On a fresh machine with Python 3.11 and make: `make demo` or `make test` sets everything up first.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+LOCKS  := requirements/uv.txt requirements/lock.txt requirements/build.txt
+
+.PHONY: setup demo test test-fast lint bench lock clean
+
+setup: $(STAMP)
+
+# uv comes pinned by hash into the environment that it then fills: nothing is installed outside the checkout.
+$(STAMP): $(LOCKS) pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --build-constraints requirements/build.txt requirements/lock.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q $(VENV)/lib radiomics_talent >/dev/null || true
+	touch $(STAMP)
+
+demo: setup
+	$(BIN)/radiomics-talent demo --out demo
+
+test: setup
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+test-fast: setup
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python benchmarks/crop_speed.py
+	$(BIN)/python benchmarks/index_speed.py
+
+# Renew the pins: names and versions from pyproject.toml, hashes from the registry that the user's uv is set up for.
+lock: setup
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra reference --group dev -o requirements/lock.txt pyproject.toml
+	echo 'uv' | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header -o requirements/uv.txt -
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/build.txt requirements/build.in
+
+clean:
+	rm -rf $(VENV) demo

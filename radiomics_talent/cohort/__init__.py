@@ -1,0 +1,1 @@
+"""The researcher's spreadsheets, and the one bridge from a row to voxels."""

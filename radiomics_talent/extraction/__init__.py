@@ -1,0 +1,1 @@
+"""Many cases, resumable and in parallel."""

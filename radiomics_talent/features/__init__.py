@@ -1,0 +1,1 @@
+"""Image and mask to named numbers."""

@@ -1,0 +1,1 @@
+"""Voxels in patient space: no files, no DICOM."""

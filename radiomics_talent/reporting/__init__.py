@@ -1,0 +1,1 @@
+"""Results to pages and pictures; never computes a number."""

@@ -1,0 +1,349 @@
+"""Settings: everything that changes a result, validated, hashed, and read from YAML.
+
+What does not change a result (`jobs`, `out`, `progress`) is an argument elsewhere and never found here.
+PyRadiomics' settings keep PyRadiomics' own names and layout (``imageType``, ``featureClass``, ``setting``), so a
+PyRadiomics parameter file is valid as it is; our own sections stand beside them.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import hashlib
+import json
+import re
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from radiomics_talent.errors import ConfigError
+
+ImageTypeName = Literal[
+    "Original", "LoG", "Wavelet", "Square", "SquareRoot", "Logarithm", "Exponential", "Gradient", "LBP2D", "LBP3D"
+]
+Interpolator = Literal[
+    "sitkNearestNeighbor",
+    "sitkLinear",
+    "sitkBSpline",
+    "sitkGaussian",
+    "sitkLabelGaussian",
+    "sitkHammingWindowedSinc",
+    "sitkCosineWindowedSinc",
+    "sitkWelchWindowedSinc",
+    "sitkLanczosWindowedSinc",
+    "sitkBlackmanWindowedSinc",
+]
+Positive = Annotated[int | float, Field(gt=0)]
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PyRadiomicsSettings(_Frozen):
+    """PyRadiomics' settings under their own names, with PyRadiomics' defaults.
+
+    The meaning of each is in PyRadiomics' documentation, "Customizing the Extraction"; the same keys may be
+    given for one image type alone.
+    """
+
+    minimumROIDimensions: int = Field(2, ge=1, le=3, description="Fewest dimensions in which the lesion is larger than one voxel")
+    minimumROISize: int | None = Field(None, gt=0, description="The lesion needs more voxels than this, after resampling")
+    geometryTolerance: float | None = Field(None, gt=0, description="Accepted in parameter files; this package compares grids itself")
+    correctMask: bool = Field(default=False, description="Accepted in parameter files; this package compares grids itself")
+    additionalInfo: bool = Field(default=True, description="Accepted in parameter files; provenance.json is always written")
+    label: int = Field(1, gt=0, description="Voxel value of the lesion where neither the row nor the call names one")
+    label_channel: int = Field(0, ge=0, description="Channel of a mask with several channels")
+    binWidth: Positive = Field(25, description="Width of a grey level in HU (fixed bin width)")
+    binCount: int | None = Field(None, gt=0, description="Number of grey levels (fixed bin number); overrides binWidth")
+    normalize: bool = Field(default=False, description="Scale the whole image to mean 0 and standard deviation 1 first")
+    normalizeScale: Positive = Field(1, description="Factor after normalisation")
+    removeOutliers: Positive | None = Field(None, description="Clip normalised values at this many standard deviations")
+    resampledPixelSpacing: tuple[Annotated[int | float, Field(ge=0)], ...] | None = Field(None, min_length=3, max_length=3, description="Spacing in mm (x, y, z) to resample to; 0 keeps an axis; null does not resample")
+    interpolator: Interpolator | Annotated[int, Field(ge=1, le=10)] | None = Field("sitkBSpline", description="Interpolator of the image; the mask always takes nearest neighbour")
+    padDistance: int = Field(5, ge=0, description="Voxels kept around the lesion when resampling, for the filters")
+    distances: tuple[Annotated[int, Field(gt=0)], ...] = Field((1,), description="Distances in voxels between neighbours (GLCM, GLDM, NGTDM)")
+    force2D: bool = Field(default=False, description="Texture slice by slice")
+    force2Ddimension: int = Field(0, ge=0, le=2, description="Axis of the slices: 0 axial, 1 coronal, 2 sagittal")
+    resegmentRange: tuple[int | float, ...] | None = Field(None, min_length=1, max_length=2, description="Range of values that stay in the lesion (not for shape)")
+    resegmentMode: Literal["absolute", "relative", "sigma"] = Field("absolute", description="How resegmentRange is meant")
+    resegmentShape: bool = Field(default=False, description="Use the resegmented lesion for shape too")
+    preCrop: bool = Field(default=False, description="Crop to the lesion and padDistance before filtering, without resampling")
+    sigma: tuple[Positive, ...] = Field((), description="LoG: filter widths in mm")
+    start_level: int = Field(0, ge=0, description="Wavelet: first level")
+    level: int = Field(1, gt=0, description="Wavelet: number of levels")
+    wavelet: str = Field("coif1", description="Wavelet: name as PyWavelets has it")
+    gradientUseSpacing: bool = Field(default=True, description="Gradient: per mm rather than per voxel")
+    lbp2DRadius: Positive = Field(1, description="LBP2D: radius in voxels")
+    lbp2DSamples: int = Field(9, ge=1, description="LBP2D: points on the circle")
+    lbp2DMethod: Literal["default", "ror", "uniform", "var"] = Field("uniform", description="LBP2D: method as scikit-image has it")
+    lbp3DLevels: int = Field(2, ge=1, description="LBP3D: levels of spherical harmonics")
+    lbp3DIcosphereRadius: Positive = Field(1, description="LBP3D: radius in voxels")
+    lbp3DIcosphereSubdivision: int = Field(1, ge=0, description="LBP3D: subdivisions of the icosphere")
+    voxelArrayShift: int = Field(0, description="Added to values before squaring (Energy, TotalEnergy, RootMeanSquared)")
+    symmetricalGLCM: bool = Field(default=True, description="GLCM counts both directions")
+    weightingNorm: Literal["euclidean", "manhattan", "infinity", "no_weighting"] | None = Field(None, description="Weight of a direction in GLCM and GLRLM; null averages over directions")
+    gldm_a: int = Field(0, ge=0, description="GLDM: largest grey-level difference of a dependence")
+
+    @field_validator("sigma", "distances", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: object) -> object:
+        return () if value is None else value
+
+
+class VoxelSettings(_Frozen):
+    """PyRadiomics' ``voxelSetting``: accepted, and without effect on features of a whole lesion."""
+
+    kernelRadius: int = Field(1, gt=0, description="Radius of the moving neighbourhood in voxels")
+    maskedKernel: bool = Field(default=True, description="Only voxels of the lesion count in the neighbourhood")
+    initValue: float = Field(0, allow_inf_nan=True, description="Value outside the lesion")
+    voxelBatch: int | None = Field(None, gt=0, description="Voxels worked on at once")
+
+
+class GeometrySettings(_Frozen):
+    """What to do with a CT series whose slices are not a regular, upright stack. The default refuses it."""
+
+    allow_gaps: bool = Field(default=False, description="Interpolate missing slices linearly instead of refusing the series")
+    gantry_tilt: Literal["refuse", "resample"] = Field("refuse", description="A tilted gantry: refuse, or resample to upright slices (linear)")
+    unequal_spacing: Literal["refuse", "resample"] = Field("refuse", description="Varying slice distance: refuse, or resample to the smallest distance (linear)")
+
+
+class MaskSettings(_Frozen):
+    """How a lesion is found in a mask, and when the mask is not believed."""
+
+    roi_names: dict[str, tuple[str, ...]] = Field({}, description="Label of the cohort table: regular expressions for the ROI names it stands for (whole name, any case)")
+    components: Literal["keep", "largest", "split"] = Field("keep", description="A lesion of several parts: keep as one, keep the largest, or split into lesions <lesion_id>.1, .2 ... by volume")
+    seg_fraction_threshold: float = Field(0.5, gt=0, le=1, description="Fractional DICOM SEG: a voxel belongs to the lesion from this fraction on")
+    volume_tolerance: float = Field(0.25, gt=0, description="Largest relative difference between an RTSTRUCT's mask and the volume inside its contours")
+
+    @field_validator("roi_names")
+    @classmethod
+    def _patterns_compile(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for label, patterns in value.items():
+            for pattern in patterns:
+                try:
+                    re.compile(pattern)
+                except re.error as error:
+                    raise ValueError(f"{pattern!r} (for {label!r}) is not a regular expression: {error}") from error
+        return value
+
+
+class ExtractionSettings(_Frozen):
+    """Everything that changes a feature's value.
+
+    `from_yaml` reads our presets and PyRadiomics parameter files alike; `hash` names the settings in
+    provenance and decides whether a run may be resumed.
+    """
+
+    engine: Literal["reference"] = Field("reference", description="Feature engine; reference is PyRadiomics")
+    imageType: dict[ImageTypeName, PyRadiomicsSettings] = Field(default_factory=lambda: {"Original": PyRadiomicsSettings()}, description="Image types, each with settings that hold for it alone")
+    featureClass: dict[str, tuple[str, ...] | None] = Field(default_factory=lambda: dict.fromkeys(feature_names()), description="Feature classes; null or an empty list takes every feature of the class that is not deprecated")
+    setting: PyRadiomicsSettings = Field(default_factory=PyRadiomicsSettings, description="PyRadiomics' settings")
+    voxelSetting: VoxelSettings = Field(default_factory=VoxelSettings, description="Accepted in parameter files; without effect here")
+    geometry: GeometrySettings = Field(default_factory=GeometrySettings, description="Treatment of irregular CT series")
+    mask: MaskSettings = Field(default_factory=MaskSettings, description="Treatment of masks")
+    pad_mm: float | None = Field(None, gt=0, description="Without resampling, filter the lesion's box and this margin instead of the whole image; null keeps PyRadiomics' bits")
+
+    PRESETS: ClassVar[str] = "extraction"
+
+    @field_validator("imageType", "setting", "voxelSetting", "geometry", "mask", mode="before")
+    @classmethod
+    def _null_section_is_default(cls, value: object) -> object:
+        return {} if value is None else value
+
+    @field_validator("imageType", mode="before")
+    @classmethod
+    def _known_image_types(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        _refuse_unknown("image type", value, ImageTypeName.__args__)  # type: ignore[attr-defined]
+        return {k: {} if v is None else v for k, v in value.items()} or {"Original": {}}
+
+    @field_validator("featureClass", mode="before")
+    @classmethod
+    def _known_features(cls, value: object) -> object:
+        if not value:
+            return dict.fromkeys(feature_names())
+        if not isinstance(value, dict):
+            return value
+        known = feature_names()
+        _refuse_unknown("feature class", value, known)
+        for name, features in value.items():
+            if isinstance(features, list | tuple):
+                _refuse_unknown(f"{name} feature", features, known[name])
+        return {k: tuple(v) if v else None for k, v in value.items()}
+
+    @model_validator(mode="after")
+    def _has_work(self) -> Self:
+        if self.pad_mm is not None and self.resamples:
+            raise ValueError("pad_mm has no effect when resampledPixelSpacing is set: padDistance (voxels) is the pad then")
+        log = self.imageType.get("LoG")
+        if log is not None and not (log.sigma or self.setting.sigma):
+            raise ValueError("image type LoG needs sigma (filter widths in mm), for example LoG: {sigma: [1.0, 3.0]}")
+        return self
+
+    @property
+    def resamples(self) -> bool:
+        """Whether image and mask are resampled before filtering."""
+        return self.setting.resampledPixelSpacing is not None and self.setting.interpolator is not None
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the settings in canonical JSON: the same for any order of keys, spacing or comments."""
+        return hashlib.sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
+
+    def canonical(self) -> dict[str, Any]:
+        """Return the settings as plain JSON data, image types with what they override alone."""
+        data = self.model_dump(mode="json")
+        # Order of image types and classes is the order of columns, not of meaning: sort_keys drops it.
+        data["imageType"] = {k: v.model_dump(mode="json", exclude_unset=True) for k, v in self.imageType.items()}
+        return data
+
+    def to_pyradiomics(self) -> dict[str, Any]:
+        """Return ``setting``, ``imageType`` and ``featureClass`` as PyRadiomics' extractor takes them."""
+        return {
+            "setting": self.setting.model_dump(),
+            "imageType": {k: v.model_dump(exclude_unset=True) for k, v in self.imageType.items()},
+            "featureClass": {k: None if v is None else list(v) for k, v in self.featureClass.items()},
+        }
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> ExtractionSettings:
+        """Read a preset by name, or a YAML or JSON file of ours or of PyRadiomics by path.
+
+        Raises
+        ------
+        ConfigError
+            The file is absent, is not YAML, or holds an unknown key or a value out of range.
+        """
+        file = find_preset(cls.PRESETS, path)
+        return validated(cls, read_yaml(file), where=str(path))
+
+
+def find_preset(kind: str, name: str | Path) -> Path:
+    """Return the path of a preset named `name` (with or without ``.yaml``), or of the file `name`.
+
+    Raises
+    ------
+    ConfigError
+        Neither a file nor a preset has that name; the nearest preset is named.
+    """
+    file = Path(name)
+    if file.is_file():
+        return file
+    presets = list_presets(kind)
+    stem = file.stem if file.suffix in {".yaml", ".yml"} else str(name)
+    # A shipped preset may also be asked for by its path in the checkout: configs/extraction/NAME.yaml.
+    if stem in presets and file.parent.as_posix() in {".", f"configs/{kind}"}:
+        return presets[stem]
+    near = difflib.get_close_matches(stem, presets, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ConfigError(f"no such file or preset; {hint}presets are {', '.join(presets)}", where=str(name))
+
+
+def list_presets(kind: str) -> dict[str, Path]:
+    """Return the shipped presets of one kind ('extraction', 'models', 'studies') by name."""
+    return {p.stem: p for p in sorted((_configs_folder() / kind).glob("*.yaml"))}
+
+
+@lru_cache(maxsize=1)
+def feature_names() -> dict[str, tuple[str, ...]]:
+    """Return every PyRadiomics feature name by class, deprecated ones included."""
+    names: dict[str, list[str]] = {}
+    text = resources.files("radiomics_talent").joinpath("features/dictionary.csv").read_text(encoding="utf-8")
+    for row in csv.DictReader(text.splitlines()):
+        names.setdefault(row["feature_class"], []).append(row["feature"])
+    return {k: tuple(v) for k, v in names.items()}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML (or JSON) mapping, refusing a key that is given twice.
+
+    Raises
+    ------
+    ConfigError
+        The file is not a YAML mapping, or not UTF-8.
+    """
+    try:
+        # A subclass of SafeLoader: no object is ever built from a tag.
+        data = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_UniqueKeys)  # noqa: S506
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}: " if mark else ""
+        raise ConfigError(f"not valid YAML: {place}{getattr(error, 'problem', None) or error}", where=str(path)) from error
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError("expected a mapping of settings (key: value)", where=str(path))
+    return data
+
+
+def validated(model: type[M], data: dict[str, Any], *, where: str) -> M:
+    """Return `data` as `model`, or one sentence that names the key, the value and the nearest known key.
+
+    Raises
+    ------
+    ConfigError
+        An unknown key or a value out of range.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("; ".join(dict.fromkeys(_sentence(model, e) for e in error.errors())), where=where) from error
+
+
+def _sentence(model: type[BaseModel], error: Any) -> str:
+    place = ".".join(str(p) for p in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = _keys_at(model, error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        return f"unknown key {place}; " + (f"did you mean {near[0]}?" if near else f"known keys are {', '.join(known)}")
+    text = str(error["msg"]).removeprefix("Value error, ")
+    value = error.get("input")
+    if error["type"] == "value_error":
+        return f"{place}: {text}" if place else text
+    return f"{place}: {text} (got {value!r})"
+
+
+def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    current: Any = model
+    for part in loc:
+        field = current.model_fields.get(part) if hasattr(current, "model_fields") else None
+        annotation = field.annotation if field else PyRadiomicsSettings
+        current = annotation if hasattr(annotation, "model_fields") else PyRadiomicsSettings
+    return list(current.model_fields)
+
+
+def _refuse_unknown(what: str, given: Any, known: Any) -> None:
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), list(known), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise ValueError(f"unknown {what} {name!r}; {hint}")
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """SafeLoader that refuses duplicate keys, of which YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _configs_folder() -> Path:
+    # A wheel carries the presets inside the package; an editable install finds them in the checkout.
+    package = Path(__file__).resolve().parent
+    shipped = package / "_shipped" / "configs"
+    return shipped if shipped.is_dir() else package.parent / "configs"

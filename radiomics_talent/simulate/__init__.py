@@ -1,0 +1,1 @@
+"""A synthetic trial, written as real DICOM."""

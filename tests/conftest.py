@@ -1,0 +1,26 @@
+"""Fixtures that more than one part needs: where the real data are, and the sarcoma patients unpacked once."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real test data, or skip."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the real test data are not at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def sts_root(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three sarcoma patients (CT + RTSTRUCT), unpacked."""
+    root = tmp_path_factory.mktemp("sts")
+    for archive in sorted((shared_data / "sts").glob("STS_*.tar.xz"))[:3]:
+        with tarfile.open(archive) as tar:
+            tar.extractall(root, filter="data")
+    return root
