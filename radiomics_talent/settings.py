@@ -14,13 +14,14 @@ import json
 import re
 from functools import lru_cache
 from importlib import resources
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from radiomics_talent.errors import ConfigError
+from radiomics_talent.presets import find_preset, read_yaml, validated
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ImageTypeName = Literal[
     "Original", "LoG", "Wavelet", "Square", "SquareRoot", "Logarithm", "Exponential", "Gradient", "LBP2D", "LBP3D"
@@ -38,13 +39,13 @@ Interpolator = Literal[
     "sitkBlackmanWindowedSinc",
 ]
 Positive = Annotated[int | float, Field(gt=0)]
-M = TypeVar("M", bound=BaseModel)
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+# fmt: off
 class PyRadiomicsSettings(_Frozen):
     """PyRadiomics' settings under their own names, with PyRadiomics' defaults.
 
@@ -90,12 +91,15 @@ class PyRadiomicsSettings(_Frozen):
     weightingNorm: Literal["euclidean", "manhattan", "infinity", "no_weighting"] | None = Field(None, description="Weight of a direction in GLCM and GLRLM; null averages over directions")
     gldm_a: int = Field(0, ge=0, description="GLDM: largest grey-level difference of a dependence")
 
+    # fmt: on
+
     @field_validator("sigma", "distances", mode="before")
     @classmethod
     def _null_is_empty(cls, value: object) -> object:
         return () if value is None else value
 
 
+# fmt: off
 class VoxelSettings(_Frozen):
     """PyRadiomics' ``voxelSetting``: accepted, and without effect on features of a whole lesion."""
 
@@ -121,6 +125,8 @@ class MaskSettings(_Frozen):
     seg_fraction_threshold: float = Field(0.5, gt=0, le=1, description="Fractional DICOM SEG: a voxel belongs to the lesion from this fraction on")
     volume_tolerance: float = Field(0.25, gt=0, description="Largest relative difference between an RTSTRUCT's mask and the volume inside its contours")
 
+    # fmt: on
+
     @field_validator("roi_names")
     @classmethod
     def _patterns_compile(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -133,6 +139,25 @@ class MaskSettings(_Frozen):
         return value
 
 
+@lru_cache(maxsize=1)
+def feature_names() -> dict[str, tuple[str, ...]]:
+    """Return every PyRadiomics feature name by class, deprecated ones included."""
+    names: dict[str, list[str]] = {}
+    text = resources.files("radiomics_talent").joinpath("features/dictionary.csv").read_text(encoding="utf-8")
+    for row in csv.DictReader(text.splitlines()):
+        names.setdefault(row["feature_class"], []).append(row["feature"])
+    return {k: tuple(v) for k, v in names.items()}
+
+
+def _original_alone() -> dict[ImageTypeName, PyRadiomicsSettings]:
+    return {"Original": PyRadiomicsSettings()}
+
+
+def _classes_by_default(*, force_2d: bool) -> dict[str, tuple[str, ...] | None]:
+    # PyRadiomics enables shape2D too, but only computes it with force2D.
+    return {name: None for name in feature_names() if force_2d or name != "shape2D"}
+
+
 class ExtractionSettings(_Frozen):
     """Everything that changes a feature's value.
 
@@ -140,14 +165,17 @@ class ExtractionSettings(_Frozen):
     provenance and decides whether a run may be resumed.
     """
 
+    # fmt: off
     engine: Literal["reference"] = Field("reference", description="Feature engine; reference is PyRadiomics")
-    imageType: dict[ImageTypeName, PyRadiomicsSettings] = Field(default_factory=lambda: {"Original": PyRadiomicsSettings()}, description="Image types, each with settings that hold for it alone")
-    featureClass: dict[str, tuple[str, ...] | None] = Field(default_factory=lambda: dict.fromkeys(feature_names()), description="Feature classes; null or an empty list takes every feature of the class that is not deprecated")
+    imageType: dict[ImageTypeName, PyRadiomicsSettings] = Field(default_factory=_original_alone, description="Image types, each with settings that hold for it alone")
+    featureClass: dict[str, tuple[str, ...] | None] = Field(default_factory=lambda: _classes_by_default(force_2d=False), description="Feature classes; null or an empty list takes every feature of the class that is not deprecated")
     setting: PyRadiomicsSettings = Field(default_factory=PyRadiomicsSettings, description="PyRadiomics' settings")
     voxelSetting: VoxelSettings = Field(default_factory=VoxelSettings, description="Accepted in parameter files; without effect here")
     geometry: GeometrySettings = Field(default_factory=GeometrySettings, description="Treatment of irregular CT series")
     mask: MaskSettings = Field(default_factory=MaskSettings, description="Treatment of masks")
     pad_mm: float | None = Field(None, gt=0, description="Without resampling, filter the lesion's box and this margin instead of the whole image; null keeps PyRadiomics' bits")
+
+    # fmt: on
 
     PRESETS: ClassVar[str] = "extraction"
 
@@ -164,11 +192,18 @@ class ExtractionSettings(_Frozen):
         _refuse_unknown("image type", value, ImageTypeName.__args__)  # type: ignore[attr-defined]
         return {k: {} if v is None else v for k, v in value.items()} or {"Original": {}}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _every_class_by_default(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("featureClass"):
+            return data
+        setting = data.get("setting")
+        force_2d = isinstance(setting, dict) and bool(setting.get("force2D"))
+        return {**data, "featureClass": _classes_by_default(force_2d=force_2d)}
+
     @field_validator("featureClass", mode="before")
     @classmethod
     def _known_features(cls, value: object) -> object:
-        if not value:
-            return dict.fromkeys(feature_names())
         if not isinstance(value, dict):
             return value
         known = feature_names()
@@ -176,7 +211,7 @@ class ExtractionSettings(_Frozen):
         for name, features in value.items():
             if isinstance(features, list | tuple):
                 _refuse_unknown(f"{name} feature", features, known[name])
-        return {k: tuple(v) if v else None for k, v in value.items()}
+        return {k: v or None for k, v in value.items()}
 
     @model_validator(mode="after")
     def _has_work(self) -> Self:
@@ -225,125 +260,9 @@ class ExtractionSettings(_Frozen):
         return validated(cls, read_yaml(file), where=str(path))
 
 
-def find_preset(kind: str, name: str | Path) -> Path:
-    """Return the path of a preset named `name` (with or without ``.yaml``), or of the file `name`.
-
-    Raises
-    ------
-    ConfigError
-        Neither a file nor a preset has that name; the nearest preset is named.
-    """
-    file = Path(name)
-    if file.is_file():
-        return file
-    presets = list_presets(kind)
-    stem = file.stem if file.suffix in {".yaml", ".yml"} else str(name)
-    # A shipped preset may also be asked for by its path in the checkout: configs/extraction/NAME.yaml.
-    if stem in presets and file.parent.as_posix() in {".", f"configs/{kind}"}:
-        return presets[stem]
-    near = difflib.get_close_matches(stem, presets, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise ConfigError(f"no such file or preset; {hint}presets are {', '.join(presets)}", where=str(name))
-
-
-def list_presets(kind: str) -> dict[str, Path]:
-    """Return the shipped presets of one kind ('extraction', 'models', 'studies') by name."""
-    return {p.stem: p for p in sorted((_configs_folder() / kind).glob("*.yaml"))}
-
-
-@lru_cache(maxsize=1)
-def feature_names() -> dict[str, tuple[str, ...]]:
-    """Return every PyRadiomics feature name by class, deprecated ones included."""
-    names: dict[str, list[str]] = {}
-    text = resources.files("radiomics_talent").joinpath("features/dictionary.csv").read_text(encoding="utf-8")
-    for row in csv.DictReader(text.splitlines()):
-        names.setdefault(row["feature_class"], []).append(row["feature"])
-    return {k: tuple(v) for k, v in names.items()}
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML (or JSON) mapping, refusing a key that is given twice.
-
-    Raises
-    ------
-    ConfigError
-        The file is not a YAML mapping, or not UTF-8.
-    """
-    try:
-        # A subclass of SafeLoader: no object is ever built from a tag.
-        data = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_UniqueKeys)  # noqa: S506
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigError(f"not valid YAML: {place}{getattr(error, 'problem', None) or error}", where=str(path)) from error
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ConfigError("expected a mapping of settings (key: value)", where=str(path))
-    return data
-
-
-def validated(model: type[M], data: dict[str, Any], *, where: str) -> M:
-    """Return `data` as `model`, or one sentence that names the key, the value and the nearest known key.
-
-    Raises
-    ------
-    ConfigError
-        An unknown key or a value out of range.
-    """
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError("; ".join(dict.fromkeys(_sentence(model, e) for e in error.errors())), where=where) from error
-
-
-def _sentence(model: type[BaseModel], error: Any) -> str:
-    place = ".".join(str(p) for p in error["loc"])
-    if error["type"] == "extra_forbidden":
-        known = _keys_at(model, error["loc"][:-1])
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        return f"unknown key {place}; " + (f"did you mean {near[0]}?" if near else f"known keys are {', '.join(known)}")
-    text = str(error["msg"]).removeprefix("Value error, ")
-    value = error.get("input")
-    if error["type"] == "value_error":
-        return f"{place}: {text}" if place else text
-    return f"{place}: {text} (got {value!r})"
-
-
-def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    current: Any = model
-    for part in loc:
-        field = current.model_fields.get(part) if hasattr(current, "model_fields") else None
-        annotation = field.annotation if field else PyRadiomicsSettings
-        current = annotation if hasattr(annotation, "model_fields") else PyRadiomicsSettings
-    return list(current.model_fields)
-
-
 def _refuse_unknown(what: str, given: Any, known: Any) -> None:
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(str(name), list(known), n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
             raise ValueError(f"unknown {what} {name!r}; {hint}")
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys, of which YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _configs_folder() -> Path:
-    # A wheel carries the presets inside the package; an editable install finds them in the checkout.
-    package = Path(__file__).resolve().parent
-    shipped = package / "_shipped" / "configs"
-    return shipped if shipped.is_dir() else package.parent / "configs"

@@ -12,7 +12,19 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "core", "manager", "misc"}
 # Statements that a module may hold at top level: anything else would happen at import.
 DECLARATIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.If)
-EFFECTS = {"open", "print", "mkdir", "write_text", "write_bytes", "read_text", "read_bytes", "basicConfig", "filterwarnings", "simplefilter", "setLevel"}  # fmt: skip
+EFFECTS = {
+    "open",
+    "print",
+    "mkdir",
+    "write_text",
+    "write_bytes",
+    "read_text",
+    "read_bytes",
+    "basicConfig",
+    "filterwarnings",
+    "simplefilter",
+    "setLevel",
+}
 
 
 def module_id(path: Path) -> str:

@@ -61,9 +61,7 @@ class Geometry:
         origin and 3e-7 mm in the spacing. That is nothing in space, but enough to round a resampled HU the
         other way; so both are rounded to the same decimals.
         """
-        snapped = tuple(
-            float(round(c)) if abs(c - round(c)) < 10.0**-DIRECTION_DECIMALS else c for c in self.direction
-        )
+        snapped = tuple(float(round(c)) if abs(c - round(c)) < 10.0**-DIRECTION_DECIMALS else c for c in self.direction)
         return Geometry(
             self.size,
             _triple(round(s, SPACING_DECIMALS) for s in self.spacing_mm),
@@ -161,13 +159,16 @@ class Box:
     @classmethod
     def around(cls, mask_zyx: NDArray[np.bool_]) -> Box | None:
         """Return the smallest box around the true voxels of a (z, y, x) array, None when there are none."""
+        # Slices first: they are contiguous in memory, and what follows then looks at the lesion's slices alone.
         bounds = []
-        for axis in (2, 1, 0):
-            hits = np.flatnonzero(mask_zyx.any(axis=tuple(a for a in range(3) if a != axis)))
+        part = mask_zyx
+        for axis in (0, 1, 2):
+            hits = np.flatnonzero(part.any(axis=tuple(a for a in range(3) if a != axis)))
             if hits.size == 0:
                 return None
             bounds.append((int(hits[0]), int(hits[-1]) + 1))
-        return cls(_itriple(low for low, _ in bounds), _itriple(up for _, up in bounds))
+            part = part[tuple(slice(*bounds[-1]) if a == axis else slice(None) for a in range(3))]
+        return cls(_itriple(low for low, _ in bounds[::-1]), _itriple(up for _, up in bounds[::-1]))
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -181,6 +182,13 @@ class Box:
             _itriple(max(0, w - m) for w, m in zip(self.lower, margins, strict=True)),
             _itriple(min(n, u + m) for u, m, n in zip(self.upper, margins, size, strict=True)),
         )
+
+    def seen_from(self, region: Box) -> Box:
+        """Return this box in the indices of the crop `region`."""
+        lower, upper = (
+            _itriple(v - w for v, w in zip(corner, region.lower, strict=True)) for corner in (self.lower, self.upper)
+        )
+        return Box(lower, upper)
 
     def cut(self, image: sitk.Image) -> sitk.Image:
         """Return the part of `image` inside the box, with its place in space."""

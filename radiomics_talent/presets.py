@@ -1,0 +1,124 @@
+"""YAML files of settings: finding the shipped ones, reading, and saying in one sentence what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from radiomics_talent.errors import ConfigError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def find_preset(kind: str, name: str | Path) -> Path:
+    """Return the path of a preset named `name` (with or without ``.yaml``), or of the file `name`.
+
+    Raises
+    ------
+    ConfigError
+        Neither a file nor a preset has that name; the nearest preset is named.
+    """
+    file = Path(name)
+    if file.is_file():
+        return file
+    presets = list_presets(kind)
+    stem = file.stem if file.suffix in {".yaml", ".yml"} else str(name)
+    # A shipped preset may also be asked for by its path in the checkout: configs/extraction/NAME.yaml.
+    if stem in presets and file.parent.as_posix() in {".", f"configs/{kind}"}:
+        return presets[stem]
+    near = difflib.get_close_matches(stem, presets, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ConfigError(f"no such file or preset; {hint}presets are {', '.join(presets)}", where=str(name))
+
+
+def list_presets(kind: str) -> dict[str, Path]:
+    """Return the shipped presets of one kind ('extraction', 'models', 'studies') by name."""
+    return {p.stem: p for p in sorted((_configs_folder() / kind).glob("*.yaml"))}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML (or JSON) mapping, refusing a key that is given twice.
+
+    Raises
+    ------
+    ConfigError
+        The file is not a YAML mapping, or not UTF-8.
+    """
+    try:
+        # A subclass of SafeLoader: no object is ever built from a tag.
+        data = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_UniqueKeys)  # noqa: S506
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}: " if mark else ""
+        raise ConfigError(
+            f"not valid YAML: {place}{getattr(error, 'problem', None) or error}", where=str(path)
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError("expected a mapping of settings (key: value)", where=str(path))
+    return data
+
+
+def validated(model: type[M], data: dict[str, Any], *, where: str) -> M:
+    """Return `data` as `model`, or one sentence that names the key, the value and the nearest known key.
+
+    Raises
+    ------
+    ConfigError
+        An unknown key or a value out of range.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("; ".join(dict.fromkeys(_sentence(model, e) for e in error.errors())), where=where) from error
+
+
+def _sentence(model: type[BaseModel], error: Any) -> str:
+    place = ".".join(str(p) for p in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = _keys_at(model, error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        return f"unknown key {place}; " + (f"did you mean {near[0]}?" if near else f"known keys are {', '.join(known)}")
+    text = str(error["msg"]).removeprefix("Value error, ")
+    value = error.get("input")
+    if error["type"] == "value_error":
+        return f"{place}: {text}" if place else text
+    return f"{place}: {text} (got {value!r})"
+
+
+def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    """Return the keys that are known at a place of the document."""
+    current: Any = model
+    for part in loc:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            current = current.model_fields[part].annotation
+        else:  # dict[str, Model]: every key has the same keys below it
+            current = get_args(current)[-1]
+    return list(current.model_fields)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """SafeLoader that refuses duplicate keys, of which YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _configs_folder() -> Path:
+    # A wheel carries the presets inside the package; an editable install finds them in the checkout.
+    package = Path(__file__).resolve().parent
+    shipped = package / "_shipped" / "configs"
+    return shipped if shipped.is_dir() else package.parent / "configs"

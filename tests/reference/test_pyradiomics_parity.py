@@ -1,0 +1,110 @@
+"""Our reference engine against PyRadiomics itself, on real images: equal to the last bit; and its own baselines."""
+
+import csv
+from ast import literal_eval
+
+import numpy as np
+import pytest
+import radiomics
+import SimpleITK as sitk
+from radiomics.featureextractor import RadiomicsFeatureExtractor
+
+from radiomics_talent import ExtractionSettings, extract
+
+EVERY_FILTER = {
+    **{t: {} for t in ("Original", "Wavelet", "Square", "SquareRoot", "Logarithm", "Exponential", "Gradient")},
+    **{t: {} for t in ("LBP2D", "LBP3D")},
+    "LoG": {"sigma": [1.0, 3]},
+}
+TEXTURE = dict.fromkeys(("shape", "firstorder", "glcm", "gldm", "glrlm", "glszm", "ngtdm"))
+SETTINGS = {
+    "default": {},
+    "resampled": {"setting": {"resampledPixelSpacing": [1, 1, 1]}},
+    "linear": {"setting": {"resampledPixelSpacing": [2, 2, 2], "interpolator": "sitkLinear", "padDistance": 8}},
+    "every filter": {"imageType": EVERY_FILTER},
+    "every filter, resampled": {"imageType": EVERY_FILTER, "setting": {"resampledPixelSpacing": [2, 2, 3]}},
+    "every filter, preCrop": {"imageType": EVERY_FILTER, "setting": {"preCrop": True}},
+    "2D": {"featureClass": TEXTURE, "setting": {"force2D": True, "resampledPixelSpacing": [1, 1, 0]}},
+    "2D wavelet": {"featureClass": {"glcm": []}, "imageType": {"Wavelet": {}}, "setting": {"force2D": True}},
+    "normalised": {"setting": {"normalize": True, "normalizeScale": 100, "removeOutliers": 3}},
+    "normalised, resampled": {"setting": {"normalize": True, "normalizeScale": 100, "resampledPixelSpacing": [1, 1, 1]}},
+    "resegmented": {"setting": {"resegmentRange": [-1, 1.5], "resegmentMode": "sigma"}},
+    "resegmented shape": {"setting": {"resegmentRange": [0.5], "resegmentMode": "relative", "resegmentShape": True}},
+    "matrices": {
+        "setting": {"binCount": 32, "weightingNorm": "euclidean", "distances": [1, 2], "symmetricalGLCM": False, "gldm_a": 1}
+    },
+    "deep wavelet": {"imageType": {"Wavelet": {"wavelet": "db3", "level": 2, "start_level": 1, "binWidth": 100}}},
+}  # fmt: skip
+
+
+@pytest.fixture(params=["brain1", "brain2", "breast1", "prostate"])
+def case(request, shared_data):
+    folder = shared_data / "pyradiomics"
+    if request.param == "prostate":
+        name = "prostate_phantom_subvolume"
+        return sitk.ReadImage(folder / f"{name}.nrrd"), sitk.ReadImage(folder / f"{name}-label.nrrd"), 8
+    return (
+        sitk.ReadImage(folder / f"{request.param}_image.nrrd"),
+        sitk.ReadImage(folder / f"{request.param}_label.nrrd"),
+        1,
+    )
+
+
+def whole_scan(image, mask, settings, label):
+    """PyRadiomics as its users call it."""
+    parameters = settings.to_pyradiomics()
+    extractor = RadiomicsFeatureExtractor(additionalInfo=False)
+    extractor.settings = {**parameters["setting"], "additionalInfo": False}
+    extractor.enabledImagetypes = parameters["imageType"]
+    extractor.enabledFeatures = parameters["featureClass"]
+    return {k: float(v) for k, v in extractor.execute(image, mask, label=label).items()}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", SETTINGS)
+def test_equal_to_the_last_bit(case, name):
+    image, mask, label = case
+    radiomics.setVerbosity(60)
+    settings = ExtractionSettings.model_validate(SETTINGS[name])
+    wanted = whole_scan(image, mask, settings, label)
+    ours = extract(image, mask, settings, label=label)
+    assert list(ours) == list(wanted)
+    differing = {k: (wanted[k], ours[k]) for k in wanted if not np.array_equal(wanted[k], ours[k], equal_nan=True)}
+    assert differing == {}
+
+
+MESH_BEFORE_3_0 = {f"original_shape_{f}" for f in ("MeshVolume", "SurfaceArea", "SurfaceVolumeRatio", "Sphericity")}
+"""The baseline of brain1 was written by PyRadiomics 2.0.1b1, whose mesh differs from 3.0.1's by up to 0.09 %."""
+
+
+def baseline_rows(shared_data, feature_class):
+    path = shared_data / "pyradiomics" / "baseline" / f"baseline_{feature_class}.csv"
+    with path.open(newline="") as file:
+        return {row["featureName"]: row for row in csv.DictReader(file)}
+
+
+@pytest.mark.parametrize("name", ["brain1", "brain2", "breast1"])
+@pytest.mark.parametrize("feature_class", ["firstorder", "glcm", "gldm", "glrlm", "glszm", "ngtdm", "shape"])
+def test_pyradiomics_own_baselines(shared_data, name, feature_class):
+    """PyRadiomics' baseline tables, with the settings that they themselves record (tolerance: their printed digits)."""
+    rows = baseline_rows(shared_data, feature_class)
+    columns = [c for c in rows["diagnostics_Configuration_Settings"] if c == name or c.startswith(f"{name}_")]
+    assert columns
+    image = sitk.ReadImage(shared_data / "pyradiomics" / f"{name}_image.nrrd")
+    mask = sitk.ReadImage(shared_data / "pyradiomics" / f"{name}_label.nrrd")
+    compared = 0
+    for column in columns:
+        recorded = literal_eval(rows["diagnostics_Configuration_Settings"][column])
+        known = {
+            k: v for k, v in recorded.items() if k in ExtractionSettings.model_fields["setting"].annotation.model_fields
+        }
+        settings = ExtractionSettings.model_validate({"setting": known, "featureClass": {feature_class: None}})
+        ours = extract(image, mask, settings)
+        for feature, row in rows.items():
+            if feature.startswith("diagnostics") or feature not in ours:
+                continue
+            old_mesh = column == "brain1" and feature in MESH_BEFORE_3_0
+            wanted = pytest.approx(float(row[column]), rel=1e-3 if old_mesh else 1e-9, abs=1e-12)
+            assert ours[feature] == wanted, (column, feature)
+            compared += 1
+    assert compared >= len(columns) * (5 if feature_class == "ngtdm" else 10)

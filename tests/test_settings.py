@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radiomics_talent.errors import ConfigError
+from radiomics_talent.presets import find_preset, list_presets
+from radiomics_talent.settings import ExtractionSettings, PyRadiomicsSettings, feature_names
+
+
+def settings_from(tmp_path: Path, text: str) -> ExtractionSettings:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text, encoding="utf-8")
+    return ExtractionSettings.from_yaml(path)
+
+
+@pytest.mark.parametrize("name", list_presets("extraction"))
+def test_every_preset_loads_by_name_and_by_path(name):
+    by_name = ExtractionSettings.from_yaml(name)
+    assert by_name == ExtractionSettings.from_yaml(f"{name}.yaml")
+    assert by_name == ExtractionSettings.from_yaml(f"configs/extraction/{name}.yaml")
+    assert by_name == ExtractionSettings.from_yaml(find_preset("extraction", name))
+
+
+def test_talent_ct_is_the_recipe():
+    settings = ExtractionSettings.from_yaml("talent-ct")
+    assert settings.setting.resampledPixelSpacing == (1, 1, 1)
+    assert settings.setting.binWidth == 25
+    assert list(settings.imageType) == ["Original"]
+
+
+def test_a_pyradiomics_parameter_file_works_unchanged(shared_data):
+    files = sorted((shared_data / "pyradiomics" / "exampleSettings").glob("*.yaml"))
+    assert len(files) >= 7
+    for file in files:
+        settings = ExtractionSettings.from_yaml(file)
+        given_settings = yaml.safe_load(file.read_text())["setting"]
+        ours = settings.to_pyradiomics()["setting"]
+        for key, value in given_settings.items():
+            assert ours[key] == (tuple(value) if isinstance(value, list) else value), (file.name, key)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("setting: {binwidth: 25}", "unknown key setting.binwidth; did you mean binWidth"),
+        ("imagetype: {}", "unknown key imagetype; did you mean imageType"),
+        ("zzz: 1", "unknown key zzz; known keys are engine, imageType"),
+        ("setting: {binWidth: -3}", r"setting\.binWidth.*greater than 0 \(got -3\)"),
+        ("imageType: {Log: {sigma: [1]}}", "unknown image type 'Log'; did you mean LoG"),
+        ("imageType: {LoG: {sigm: [1]}}", r"unknown key imageType\.LoG\.sigm; did you mean sigma"),
+        ("imageType: {LoG: {}}", "image type LoG needs sigma"),
+        ("featureClass: {glcm: [Contrst]}", "unknown glcm feature 'Contrst'; did you mean Contrast"),
+        ("featureClass: {glcm: 3}", "featureClass.glcm"),
+        ("a: 1\na: 2", "line 2: key 'a' is given twice"),
+        ("setting: [", "not valid YAML: line 1"),
+        ("- a", "expected a mapping of settings"),
+        ("geometry: {gantry_tilt: resampel}", "geometry.gantry_tilt: Input should be 'refuse' or 'resample'"),
+        ("mask: {roi_names: {a: ['(']}}", "not a regular expression"),
+        ("pad_mm: 3\nsetting: {resampledPixelSpacing: [1, 1, 1]}", "pad_mm has no effect"),
+        ("setting: {binWidth: .nan}", "finite number"),
+        ("setting: {resampledPixelSpacing: [1, 1]}", "at least 3 items"),
+        ("x: !!python/object/apply:os.system ['true']", "not valid YAML"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(tmp_path, text, sentence):
+    with pytest.raises(ConfigError, match=sentence) as caught:
+        settings_from(tmp_path, text)
+    assert str(caught.value).startswith(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_preset_names_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean talent-ct"):
+        ExtractionSettings.from_yaml("talent-cct")
+
+
+def test_hash_ignores_order_and_comments_and_nothing_else(tmp_path):
+    one = settings_from(tmp_path, "setting: {binWidth: 10, force2D: true}\nfeatureClass: {glcm: , shape: }")
+    other = settings_from(
+        tmp_path, "# mine\nfeatureClass: {shape: [], glcm: []}\nsetting: {force2D: true, binWidth: 10}"
+    )
+    assert one.hash == other.hash
+    assert one.hash != settings_from(tmp_path, "setting: {binWidth: 11, force2D: true}").hash
+    # Saying a default out loud changes nothing.
+    assert settings_from(tmp_path, "setting: {binWidth: 25}").hash == ExtractionSettings().hash
+
+
+@given(
+    width=st.floats(0.1, 500),
+    pad=st.integers(0, 60),
+    classes=st.lists(st.sampled_from(sorted(feature_names())), min_size=1, unique=True),
+    sigma=st.lists(st.floats(0.5, 8), min_size=1, max_size=4),
+)
+def test_a_round_trip_keeps_the_hash(width, pad, classes, sigma):
+    settings = ExtractionSettings.model_validate(
+        {
+            "setting": {"binWidth": width, "padDistance": pad},
+            "featureClass": dict.fromkeys(classes),
+            "imageType": {"LoG": {"sigma": sigma}},
+        }
+    )
+    again = ExtractionSettings.model_validate(yaml.safe_load(yaml.safe_dump(settings.canonical())))
+    assert again.hash == settings.hash
+
+
+def test_shape2d_is_only_on_by_default_where_pyradiomics_computes_it(tmp_path):
+    assert "shape2D" not in ExtractionSettings().featureClass
+    assert "shape2D" in settings_from(tmp_path, "setting: {force2D: true}").featureClass
+
+
+def test_every_option_says_what_it_is():
+    for model in (PyRadiomicsSettings, ExtractionSettings):
+        for name, field in model.model_fields.items():
+            assert field.description, name
