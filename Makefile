@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 LOCKS  := requirements/uv.txt requirements/lock.txt requirements/build.txt
 
-.PHONY: setup demo test test-fast lint bench lock clean
+.PHONY: setup demo test test-fast lint docs bench lock clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,9 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/codespell
 	$(BIN)/lint-imports
+
+docs: setup
+	$(BIN)/python docs/write_tables.py
 
 bench: setup
 	$(BIN)/python benchmarks/crop_speed.py

@@ -55,8 +55,8 @@ class PyRadiomicsSettings(_Frozen):
 
     minimumROIDimensions: int = Field(2, ge=1, le=3, description="Fewest dimensions in which the lesion is larger than one voxel")
     minimumROISize: int | None = Field(None, gt=0, description="The lesion needs more voxels than this, after resampling")
-    geometryTolerance: float | None = Field(None, gt=0, description="Accepted in parameter files; this package compares grids itself")
-    correctMask: bool = Field(default=False, description="Accepted in parameter files; this package compares grids itself")
+    geometryTolerance: float | None = Field(None, gt=0, description="Accepted in parameter files; here a tenth of a voxel is the tolerance between grids")
+    correctMask: bool = Field(default=False, description="Resample a mask of another grid to the image in extract(image, mask, ...); the commands do so anyway, with a warning")
     additionalInfo: bool = Field(default=True, description="Accepted in parameter files; provenance.json is always written")
     label: int = Field(1, gt=0, description="Voxel value of the lesion where neither the row nor the call names one")
     label_channel: int = Field(0, ge=0, description="Channel of a mask with several channels")

@@ -1,0 +1,85 @@
+"""Write the tables of docs/ that are made from code: run `make docs` after changing a finding or a setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from radiomics_talent.findings import CATALOGUE
+from radiomics_talent.settings import (
+    ExtractionSettings,
+    GeometrySettings,
+    MaskSettings,
+    PyRadiomicsSettings,
+    VoxelSettings,
+)
+
+_FACTORY = {"Image types": "`Original`", "Feature classes": "all but `shape2D`"}
+DOCS = Path(__file__).resolve().parent
+
+
+def findings_page() -> str:
+    """Return docs/findings.md."""
+    rows = "\n".join(
+        f"| `{code}` | {kind.level} | {kind.meaning} | {kind.remedy} |" for code, kind in sorted(CATALOGUE.items())
+    )
+    return f"""# Findings
+
+Everything that `index`, `check` and `extract` can say about a scan, a mask or a lesion. The code is stable: scripts
+may rely on it. An *error* means that no feature is computed for the row, a *warning* that it is computed and the
+finding stands in `provenance.json`; the level given is the usual one, and a finding may be milder or graver when
+its numbers say so. `check` exits with 1 when any row has an error.
+
+| code | level | meaning | remedy |
+|---|---|---|---|
+{rows}
+"""
+
+
+def settings_page() -> str:
+    """Return docs/settings.md."""
+    sections = [
+        ("Top level", ExtractionSettings),
+        ("`setting`, and each image type under `imageType`", PyRadiomicsSettings),
+        ("`geometry`", GeometrySettings),
+        ("`mask`", MaskSettings),
+        ("`voxelSetting`", VoxelSettings),
+    ]
+    tables = "\n".join(f"## {title}\n\n{_table(model)}\n" for title, model in sections)
+    return f"""# Settings of an extraction
+
+A settings file is YAML. PyRadiomics' parameter files are valid as they are: `imageType`, `featureClass`, `setting`
+and `voxelSetting` have PyRadiomics' names, layout and defaults; the other keys are ours. Everything here changes
+numbers and is part of the settings' hash in `provenance.json`; what does not change numbers (`--jobs`, `--out`) is an
+option of the command. `radiomics-talent config schema` prints the JSON Schema, `radiomics-talent config list` the
+presets, `radiomics-talent config show NAME` one of them.
+
+Two facts of PyRadiomics 3.0.1 that its numbers carry, and so ours: after `resegmentRange`, shape is measured on the
+whole lesion but only inside the box of the voxels that are left (set `resegmentShape` to measure what is left); and
+`minimumROISize` must be exceeded, not reached.
+
+{tables}"""
+
+
+def _table(model: type[BaseModel]) -> str:
+    rows = [f"| `{name}` | {_default(field)} | {field.description} |" for name, field in model.model_fields.items()]
+    return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
+
+
+def _default(field: Any) -> str:
+    if field.default_factory is not None:
+        return (
+            "see below"
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+            else _FACTORY[field.description.split(",")[0].split(";")[0]]
+        )
+    if field.default is None:
+        return "`null`"
+    return f"`{list(field.default) if isinstance(field.default, tuple) else field.default}`"
+
+
+if __name__ == "__main__":
+    (DOCS / "findings.md").write_text(findings_page(), encoding="utf-8")
+    (DOCS / "settings.md").write_text(settings_page(), encoding="utf-8")
