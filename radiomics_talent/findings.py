@@ -146,5 +146,8 @@ CATALOGUE: dict[str, FindingKind] = {
     "lesion-duplicate": FindingKind("warning", "Two rows hold the same voxels of the same scan.", "Remove one of the rows.", MaskError),
     "grey-levels": FindingKind("warning", "The number of grey levels is outside 16 to 128.", "Change binWidth or binCount for this image type.", MaskError),
     "too-many-grey-levels": FindingKind("error", "The number of grey levels is absurd: the matrices would not fit into memory.", "Raise binWidth, set binCount, or see whether the image is in HU.", MaskError),
+    # --- the cohort table
+    "encoding-guessed": FindingKind("warning", "The CSV is not UTF-8 and was read as Windows-1252.", 'Save it as "CSV UTF-8" if letters with accents look wrong.', TableError),
+    "identifier-left": FindingKind("warning", "A pseudonymised table still holds the original PatientID in a path or ROI name.", "Rename the folders or ROIs before sharing the table.", TableError),
 }  # fmt: skip
 """Every code that `index`, `check` and `extract --dry-run` can report."""

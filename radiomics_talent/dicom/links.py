@@ -1,0 +1,144 @@
+"""Which RTSTRUCT and SEG belongs to which CT volume."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from radiomics_talent.dicom.rtstruct import RtStruct, read_rtstruct_headers
+from radiomics_talent.dicom.seg import SegHeader, read_seg_headers
+from radiomics_talent.errors import InputError
+from radiomics_talent.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from radiomics_talent.dicom.series import SeriesRecord
+
+
+@dataclass(frozen=True, slots=True)
+class MaskLink:
+    """One ROI or segment, and the CT volume that it was drawn on.
+
+    Attributes
+    ----------
+    mask : Path
+        RTSTRUCT or SEG file.
+    label : str
+        ROI name, or segment number as text.
+    roi_name : str
+        ROI name or SegmentLabel.
+    series : SeriesRecord or None
+        None when the scan was not found.
+    """
+
+    mask: Path
+    label: str
+    roi_name: str
+    series: SeriesRecord | None
+    findings: tuple[Finding, ...]
+
+
+def link_masks(
+    rtstructs: Iterable[Path], segs: Iterable[Path], series: Sequence[SeriesRecord]
+) -> tuple[tuple[MaskLink, ...], tuple[Finding, ...]]:
+    """Link every ROI and segment to its CT volume.
+
+    Returns
+    -------
+    links : tuple of MaskLink
+        One for each ROI with contours and each segment.
+    findings : tuple of Finding
+        Masks that cannot be read, and ROIs without contours.
+    """
+    links: list[MaskLink] = []
+    findings: list[Finding] = []
+    for path in rtstructs:
+        try:
+            links += _link_rtstruct(path, read_rtstruct_headers(path), series, findings)
+        except InputError as error:
+            findings.append(Finding("mask-unreadable", error.message, str(path)))
+    for path in segs:
+        try:
+            links += _link_seg(path, read_seg_headers(path), series)
+        except InputError as error:
+            findings.append(Finding("mask-unreadable", error.message, str(path)))
+    return tuple(links), tuple(findings)
+
+
+def _link_rtstruct(
+    path: Path, header: RtStruct, series: Sequence[SeriesRecord], findings: list[Finding]
+) -> list[MaskLink]:
+    record, odd = find_volume(header, series, where=str(path))
+    empty = [roi.name or f"number {roi.number}" for roi in header.rois if roi.n_contours == 0]
+    if empty:
+        sentence = f"ROIs without contours were left out: {', '.join(empty)}; draw them, or ignore this"
+        findings.append(Finding("mask-empty", sentence, str(path), severity="warning"))
+    return [MaskLink(path, roi.name, roi.name, record, odd) for roi in header.rois if roi.n_contours]
+
+
+def _link_seg(path: Path, header: SegHeader, series: Sequence[SeriesRecord]) -> list[MaskLink]:
+    record, odd = find_volume(header, series, where=str(path))
+    return [MaskLink(path, str(s.number), s.label, record, odd) for s in header.segments]
+
+
+def find_volume(
+    mask: RtStruct | SegHeader, series: Sequence[SeriesRecord], *, where: str
+) -> tuple[SeriesRecord | None, tuple[Finding, ...]]:
+    """Find the CT volume that a mask refers to.
+
+    By referenced SeriesInstanceUID (and, where that series was split or several are named, by referenced SOP
+    instances), else by referenced SOP instances alone, else by frame of reference where one volume has it.
+    """
+    volumes = [s for s in series if s.is_volume]
+    named = [s for s in volumes if s.series_instance_uid in mask.series_instance_uids]
+    if len(named) == 1:
+        return named[0], ()
+    found = _most_instances(named or volumes, mask)
+    if len(found) == 1:
+        return found[0], ()
+    if found or named:
+        sentence = (
+            f"it fits {len(found or named)} CT volumes equally well ({_list(found or named)}); "
+            "fill image and series_uid of its lesions by hand"
+        )
+        return None, (Finding("mask-unlinked", sentence, where),)
+    return _by_frame(mask, volumes, series, where)
+
+
+def _most_instances(volumes: Sequence[SeriesRecord], mask: RtStruct | SegHeader) -> list[SeriesRecord]:
+    shared = Counter({i: len(mask.sop_instance_uids.intersection(v.sop_instance_uids)) for i, v in enumerate(volumes)})
+    most = max(shared.values(), default=0)
+    return [v for i, v in enumerate(volumes) if most and shared[i] == most]
+
+
+def _by_frame(
+    mask: RtStruct | SegHeader, volumes: Sequence[SeriesRecord], series: Sequence[SeriesRecord], where: str
+) -> tuple[SeriesRecord | None, tuple[Finding, ...]]:
+    uid = mask.frame_of_reference_uid
+    same = [v for v in volumes if uid and v.frame_of_reference_uid == uid]
+    same = [v for v in same if v.patient_id == mask.patient_id] or same
+    if len(same) == 1:
+        refers = bool(mask.series_instance_uids or mask.sop_instance_uids)
+        sentence = (
+            "its own series is not there, so it was linked to the only CT volume in its frame of reference "
+            f"({same[0].series_uid}); see that patient and phase are the same"
+        )
+        return same[0], (Finding("mask-other-series", sentence, where),) if refers else ()
+    if same:
+        sentence = f"{len(same)} CT volumes share its frame of reference ({_list(same)}) and it names none; fill image and series_uid by hand"
+        return None, (Finding("mask-unlinked", sentence, where),)
+    other = [s for s in series if s.series_instance_uid in mask.series_instance_uids]
+    if other:
+        sentence = (
+            f"it refers to a series with Modality {other[0].modality or 'unknown'} that holds no CT volume; give the CT"
+        )
+        return None, (Finding("mask-unlinked", sentence, where),)
+    sentence = "the CT series that it refers to was not found; put it below the indexed folder"
+    return None, (Finding("mask-unlinked", sentence, where),)
+
+
+def _list(volumes: Sequence[SeriesRecord]) -> str:
+    return ", ".join(v.series_uid for v in volumes[:3]) + (", ..." if len(volumes) > 3 else "")

@@ -1,0 +1,80 @@
+"""Stored values of a DICOM image, decoded from any transfer syntax, and their Hounsfield units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydicom.dataset import FileMetaDataset
+from pydicom.pixels import pixel_array
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+
+from radiomics_talent.dicom.headers import STRANGE, quiet_pydicom, read_dataset
+from radiomics_talent.errors import DicomError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from pydicom.dataset import Dataset
+
+_PLUGINS = {str(RLELossless): "pydicom"}
+"""pylibjpeg-rle is faster, but panics on damaged data: not an Exception, and a Rust trace on stderr."""
+
+
+def read_stored_values(path: Path) -> NDArray[np.integer[Any]]:
+    """Decode the pixel data of a grey image.
+
+    Returns
+    -------
+    ndarray
+        Stored values, (frames, rows, columns).
+
+    Raises
+    ------
+    DicomError
+        Pixel data are absent, too short, or cannot be decoded.
+    """
+    dataset = read_dataset(path)
+    syntax = _name_transfer_syntax(dataset)
+    if "PixelData" not in dataset:
+        raise DicomError("there are no pixel data, or they are incomplete; copy or export the images again", where=path.name)
+    try:
+        with quiet_pydicom(), np.errstate(all="ignore"):
+            values = pixel_array(dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, ""))
+    except STRANGE as error:
+        kind = type(error).__name__
+        sentence = f"the pixel data are too short or cannot be decoded ({kind}); copy or export the images again"
+        raise DicomError(sentence, where=path.name) from error
+    if values.ndim == 2:
+        values = values[np.newaxis]
+    if values.ndim != 3 or values.dtype.kind not in "iu":
+        raise DicomError("the pixel data are not grey values; give the original CT images", where=path.name)
+    return values
+
+
+def to_hu(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
+    """Return ``slope * stored + intercept`` in the smallest of int16, int32 and float64 that holds it exactly."""
+    if slope.is_integer() and intercept.is_integer() and max(abs(slope), abs(intercept)) < 2**31:
+        hu: NDArray[Any] = stored.astype(np.int64) * int(slope) + int(intercept)
+    else:
+        hu = stored.astype(np.float64) * slope + intercept
+        if not (hu == np.rint(hu)).all():
+            return hu
+    for kind in (np.int16, np.int32):
+        limits = np.iinfo(kind)
+        if hu.size == 0 or (hu.min() >= limits.min and hu.max() <= limits.max):
+            return hu.astype(kind)
+    return hu.astype(np.float64)
+
+
+def _name_transfer_syntax(dataset: Dataset) -> str:
+    # A file without meta information says nothing, but the reader has found out.
+    if getattr(dataset, "file_meta", None) is None:
+        dataset.file_meta = FileMetaDataset()
+    if dataset.file_meta.get("TransferSyntaxUID"):
+        return str(dataset.file_meta.TransferSyntaxUID)
+    implicit, little = dataset.original_encoding
+    syntax: UID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    dataset.file_meta.TransferSyntaxUID = syntax if little else ExplicitVRBigEndian
+    return str(dataset.file_meta.TransferSyntaxUID)

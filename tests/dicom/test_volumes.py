@@ -1,0 +1,144 @@
+"""One series, how many volumes? Every series is written as DICOM and read back."""
+
+import pytest
+from factories import positions_of, uid, write_ct_series
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from radiomics_talent.dicom.headers import read_instances
+from radiomics_talent.dicom.volumes import drop_copies, split_series
+
+N = 8
+
+
+def volumes_of(paths):
+    return split_series(drop_copies(read_instances(paths)))
+
+
+def numbers_of(volumes):
+    """InstanceNumbers by volume, sorted."""
+    return [sorted(i.instance_number for i in v.instances) for v in volumes]
+
+
+def two_phases(folder, **by_phase):
+    """The same positions twice in one series; `by_phase` gives a function of (phase, slice) for a keyword."""
+    paths = []
+    for phase in (0, 1):
+
+        def edit(ds, i, phase=phase):
+            for keyword, value in by_phase.items():
+                setattr(ds, keyword, value(phase, i))
+
+        paths += write_ct_series(folder, N, first_number=1 + phase * N, edit=edit)
+    return paths
+
+
+FIRST, SECOND = list(range(1, N + 1)), list(range(N + 1, 2 * N + 1))
+
+
+def test_a_normal_series_is_one_volume_though_each_slice_has_its_own_time_and_number(tmp_path):
+    def edit(ds, i):
+        ds.ContentTime, ds.AcquisitionNumber, ds.TriggerTime = f"1011{i:02d}.5", i + 1, i * 100
+
+    (volume,) = volumes_of(write_ct_series(tmp_path, N, edit=edit))
+    assert (volume.number, volume.kind, len(volume.instances)) == (1, "volume", N)
+
+
+def test_slices_are_sorted_along_the_normal(tmp_path):
+    (volume,) = volumes_of(write_ct_series(tmp_path, N, positions=positions_of(N)[::-1]))
+    z = [i.planes[0].position_mm[2] for i in volume.instances]
+    assert z == sorted(z)
+
+
+@pytest.mark.parametrize(
+    "by_phase",
+    [
+        {"AcquisitionNumber": lambda phase, i: phase + 1},
+        {"AcquisitionNumber": lambda phase, i: phase * 20 + i // 2},
+        {"ContentTime": lambda phase, i: f"10{phase}000"},
+        {"ContentTime": lambda phase, i: f"10{phase}0{i:02d}.25"},
+        {"TriggerTime": lambda phase, i: phase * 50},
+        {"TemporalPositionIdentifier": lambda phase, i: phase + 1},
+        {"ConvolutionKernel": lambda phase, i: ["B30f", "B70f"][phase]},
+        {},
+    ],
+    ids=["acquisition", "acquisition-by-table-step", "time", "time-by-slice", "trigger", "temporal", "kernel", "number"],
+)
+def test_two_phases_in_one_series(tmp_path, by_phase):
+    assert numbers_of(volumes_of(two_phases(tmp_path, **by_phase))) == [FIRST, SECOND]
+
+
+def test_cine_order_takes_the_first_image_of_each_position_first(tmp_path):
+    def edit(ds, i):
+        # Position by position, two images each: no run of times is a volume.
+        phase = (ds.InstanceNumber - 1) // N
+        ds.ContentTime = f"10{i:02d}{phase:02d}"
+        ds.InstanceNumber = 2 * i + phase + 1
+
+    paths = write_ct_series(tmp_path, N, edit=edit) + write_ct_series(tmp_path, N, first_number=N + 1, edit=edit)
+    odd, even = list(range(1, 2 * N, 2)), list(range(2, 2 * N + 1, 2))
+    assert numbers_of(volumes_of(paths)) == [odd, even]
+
+
+def test_acquisitions_that_overlap_at_their_ends(tmp_path):
+    paths = []
+    for number in range(3):
+
+        def edit(ds, i, number=number):
+            ds.AcquisitionNumber = number + 1
+
+        positions = positions_of(0, places=range(number * 6, number * 6 + N))
+        paths += write_ct_series(tmp_path, N, positions=positions, first_number=1 + N * number, edit=edit)
+    assert [len(v.instances) for v in volumes_of(paths)] == [N, N, N]
+
+
+def test_interleaved_reconstructions_of_different_thickness(tmp_path):
+    thin = write_ct_series(tmp_path, 12, positions=positions_of(12, step=1.25), thickness=1.25)
+    where = positions_of(5, step=3.0, origin=(-100, -120, -299.7))
+    thick = write_ct_series(tmp_path, 5, positions=where, thickness=3.0, first_number=13)
+    assert numbers_of(volumes_of(thin + thick)) == [list(range(1, 13)), list(range(13, 18))]
+
+
+def test_localizer_and_odd_sizes_are_taken_apart(tmp_path):
+    def localizer(ds, i):
+        ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+
+    paths = write_ct_series(tmp_path, 1, orientation=(0, 1, 0, 0, 0, -1), edit=localizer)
+    paths += write_ct_series(tmp_path, N, first_number=2)
+    paths += write_ct_series(tmp_path, 3, first_number=20, shape=(6, 6))
+    paths += write_ct_series(tmp_path, 3, first_number=30, pixel_spacing=(0.5, 0.5))
+    paths += write_ct_series(tmp_path, 3, first_number=40, orientation=(1, 0, 0, 0, 0, -1))
+    volumes = volumes_of(paths)
+    assert [(v.kind, len(v.instances)) for v in volumes] == [("volume", N), *[("volume", 3)] * 3, ("localizer", 1)]
+    assert [v.number for v in volumes] == [1, 2, 3, 4, 5]
+
+
+def test_repeats_that_nothing_tells_apart_stay_together(tmp_path):
+    def edit(ds, i):
+        del ds.InstanceNumber
+
+    paths = write_ct_series(tmp_path, N, edit=edit) + write_ct_series(tmp_path, N, first_number=50, edit=edit)
+    (volume,) = volumes_of(paths)
+    assert len(volume.instances) == 2 * N
+
+
+def test_a_copied_instance_counts_once_from_the_fuller_folder(tmp_path):
+    paths = write_ct_series(tmp_path / "b", N)
+    copies = write_ct_series(tmp_path / "a", 3)
+    (volume,) = volumes_of(paths + copies)
+    assert [i.path for i in volume.instances] == paths
+
+
+def test_one_uid_for_all_slices_is_not_taken_for_copies(tmp_path):
+    def edit(ds, i):
+        ds.SOPInstanceUID = uid("same")
+
+    (volume,) = volumes_of(write_ct_series(tmp_path, N, edit=edit))
+    assert len(volume.instances) == N
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(order=st.permutations(range(2 * N)))
+def test_numbers_of_volumes_do_not_depend_on_the_order_of_files(tmp_path, order):
+    paths = sorted(tmp_path.glob("*")) or two_phases(tmp_path, ContentTime=lambda phase, i: f"10{phase}0{i:02d}")
+    assert numbers_of(volumes_of([paths[i] for i in order])) == [FIRST, SECOND]
