@@ -1,0 +1,298 @@
+"""The one bridge from a row to voxels: `check` prints what `inspect_case` finds, `load_case` raises it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+import SimpleITK as sitk
+
+from radiomics_talent.cohort.lesion_mask import inspect_mask
+from radiomics_talent.cohort.scan import Scan, inspect_scan
+from radiomics_talent.findings import Finding, raise_first_error
+from radiomics_talent.imaging.geometry import Box, Geometry
+from radiomics_talent.imaging.masks import touches_border
+from radiomics_talent.settings import ExtractionSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from radiomics_talent.cohort.manifest import Lesion
+    from radiomics_talent.findings import Level
+
+__all__ = [
+    "Case", "Footprint", "Scan", "inspect_case", "inspect_overlaps", "inspect_scan", "load_case", "split_parts",
+]  # fmt: skip
+
+LOWEST_TISSUE_HU = -1500
+"""No voxel of a patient is this low: scanners write such values outside the reconstructed field of view."""
+_MOST_PARTS_NAMED = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One lesion with its scan; never pickled, a worker loads its own.
+
+    Attributes
+    ----------
+    lesion : Lesion
+        The row.
+    image : SimpleITK.Image
+        The whole scan in HU.
+    mask : SimpleITK.Image
+        0 and 1 (uint8) on the same grid.
+    findings : tuple of Finding
+        About scan, mask and lesion; no errors.
+    """
+
+    lesion: Lesion
+    image: sitk.Image
+    mask: sitk.Image
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Footprint:
+    """Where a lesion is, without its scan: small enough to keep those of a whole scan.
+
+    Attributes
+    ----------
+    lesion : Lesion
+        The row.
+    box : Box
+        Smallest box around it.
+    voxels_zyx : ndarray of bool
+        (z, y, x) inside the box.
+    """
+
+    lesion: Lesion
+    box: Box
+    voxels_zyx: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, case: Case) -> Footprint:
+        """Return the footprint of a case."""
+        mask = sitk.GetArrayViewFromImage(case.mask) > 0
+        box = Box.around(mask)
+        assert box is not None, "a case has a lesion"
+        return cls(case.lesion, box, mask[box.slices_zyx].copy())
+
+    def shared_with(self, other: Footprint) -> int:
+        """Count the voxels that both lesions hold."""
+        lower = tuple(max(a, b) for a, b in zip(self.box.lower, other.box.lower, strict=True))
+        upper = tuple(min(a, b) for a, b in zip(self.box.upper, other.box.upper, strict=True))
+        if any(u <= w for w, u in zip(lower, upper, strict=True)):
+            return 0
+        common = Box((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2]))
+        mine, its = (one.voxels_zyx[common.seen_from(one.box).slices_zyx] for one in (self, other))
+        return int(np.count_nonzero(mine & its))
+
+
+def inspect_case(
+    lesion: Lesion, settings: ExtractionSettings, *, scan: Scan | None = None
+) -> tuple[tuple[Finding, ...], Case | None]:
+    """Read one row and say everything that is wrong with it.
+
+    Parameters
+    ----------
+    lesion : Lesion
+        The row.
+    settings : ExtractionSettings
+        How irregular scans and masks are treated, and how large a lesion must be.
+    scan : Scan, optional
+        The row's scan, when it is loaded already.
+
+    Returns
+    -------
+    findings : tuple of Finding
+        About scan, mask and lesion.
+    case : Case or None
+        None when a finding is an error.
+    """
+    findings: tuple[Finding, ...] = ()
+    if scan is None:
+        findings, scan = inspect_scan(lesion, settings)
+        if scan is None:
+            return findings, None
+    findings = scan.findings
+    more, mask = inspect_mask(lesion, scan, settings)
+    findings += more
+    if mask is None or any(f.is_error for f in findings):
+        return findings, None
+    more, mask = _inspect_lesion(mask, lesion, scan, settings)
+    findings += more
+    if any(f.is_error for f in findings):
+        return findings, None
+    return findings, Case(lesion, scan.image, _as_image(mask, scan.image), findings)
+
+
+def load_case(lesion: Lesion, settings: ExtractionSettings | None = None, *, scan: Scan | None = None) -> Case:
+    """Read one row.
+
+    Parameters
+    ----------
+    lesion : Lesion
+        The row.
+    settings : ExtractionSettings, optional
+        Default settings when left out.
+    scan : Scan, optional
+        The row's scan, when it is loaded already.
+
+    Raises
+    ------
+    InputError
+        The first error that `inspect_case` finds, as its own subclass.
+    """
+    findings, case = inspect_case(lesion, settings or ExtractionSettings(), scan=scan)
+    raise_first_error(findings)
+    assert case is not None, "without an error there is a case"
+    return case
+
+
+def split_parts(case: Case) -> tuple[Case, ...]:
+    """Return the connected parts of a lesion as lesions of their own, largest first: ``<lesion_id>.1``, ``.2`` ...
+
+    A lesion of one part is returned as it is.
+    """
+    whole = Footprint.of(case)
+    labelled, counts = _parts(whole.voxels_zyx)
+    if len(counts) < 2:
+        return (case,)
+    split = []
+    for number in range(1, len(counts) + 1):
+        mask = np.zeros(case.image.GetSize()[::-1], dtype=bool)
+        mask[whole.box.slices_zyx] = labelled == number
+        lesion = replace(case.lesion, lesion_id=f"{case.lesion.lesion_id}.{number}")
+        split.append(Case(lesion, case.image, _as_image(mask, case.image), case.findings))
+    return tuple(split)
+
+
+def inspect_overlaps(lesions: Iterable[Case | Footprint]) -> tuple[Finding, ...]:
+    """Compare the lesions of one scan: shared voxels, and the same lesion twice.
+
+    Parameters
+    ----------
+    lesions : iterable of Case or Footprint
+        Lesions of one scan; a generator of cases is never held as a whole.
+
+    Returns
+    -------
+    tuple of Finding
+        `where` is the key of the later lesion of a pair.
+    """
+    seen = [one if isinstance(one, Footprint) else Footprint.of(one) for one in lesions]
+    findings = []
+    for a, b in combinations(seen, 2):
+        shared = a.shared_with(b)
+        if not shared:
+            continue
+        n_a, n_b = (int(np.count_nonzero(one.voxels_zyx)) for one in (a, b))
+        if shared == n_a == n_b:
+            sentence = f"holds the same {shared} voxels as {a.lesion.key} (row {a.lesion.row}); remove one of the rows"
+            findings.append(Finding("lesion-duplicate", sentence, b.lesion.key))
+        else:
+            sentence = (
+                f"shares {shared} voxels with {a.lesion.key} (row {a.lesion.row}): {shared / n_b:.0%} of this lesion, "
+                f"{shared / n_a:.0%} of that; correct the contours"
+            )
+            findings.append(Finding("lesions-overlap", sentence, b.lesion.key))
+    return tuple(findings)
+
+
+def _inspect_lesion(
+    mask: NDArray[np.bool_], lesion: Lesion, scan: Scan, settings: ExtractionSettings
+) -> tuple[tuple[Finding, ...], NDArray[np.bool_]]:
+    where = str(lesion.mask)
+    box = Box.around(mask)
+    if box is None:
+        sentence = "the mask has no voxel of the lesion; draw it again, or remove the row"
+        return (Finding("mask-empty", sentence, where),), mask
+    findings = []
+    labelled, counts = _parts(mask[box.slices_zyx])
+    if len(counts) > 1:
+        findings.append(_several_parts(counts, scan.geometry, settings, where))
+        if settings.mask.components == "largest":
+            mask = np.zeros_like(mask)
+            mask[box.slices_zyx] = labelled == 1
+            box = Box.around(mask) or box
+    voxels = mask[box.slices_zyx]
+    findings += _inspect_size(voxels, scan.geometry, settings, where)
+    findings += _inspect_padding(voxels, box, scan, where)
+    faces = touches_border(mask)
+    if faces:
+        sentence = f"touches the border of the scan ({', '.join(faces)}) and may be cut; take a scan that holds it all"
+        findings.append(Finding("lesion-cut", sentence, where))
+    return tuple(findings), mask
+
+
+def _parts(voxels: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
+    """Return connected parts (corners touch) as labels 1, 2, ... by falling size, and their sizes.
+
+    One array of labels: a speckled mask has thousands of parts.
+    """
+    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels).astype(np.uint8))
+    labelled = sitk.RelabelComponent(sitk.ConnectedComponent(image, True))
+    array = sitk.GetArrayFromImage(labelled).astype(np.uint32)
+    return array, np.bincount(array.ravel())[1:]
+
+
+def _several_parts(counts: NDArray[np.intp], geometry: Geometry, settings: ExtractionSettings, where: str) -> Finding:
+    volumes = counts * geometry.voxel_volume_mm3 / 1000
+    named = ", ".join(f"{v:.3g}" for v in volumes[:_MOST_PARTS_NAMED])
+    more = ", ..." if len(volumes) > _MOST_PARTS_NAMED else ""
+    treatment = {
+        "keep": "kept as one; set mask.components: largest or split to change that",
+        "largest": "only the largest is used",
+        "split": "each becomes a lesion of its own",
+    }[settings.mask.components]
+    return Finding("lesion-parts", f"has {len(volumes)} parts of {named}{more} ml: {treatment}", where)
+
+
+def _inspect_size(
+    voxels: NDArray[np.bool_], geometry: Geometry, settings: ExtractionSettings, where: str
+) -> list[Finding]:
+    count = int(np.count_nonzero(voxels))
+    if count == 1:
+        sentence = "the lesion is a single voxel, of which there is no texture or shape; leave it out"
+        return [Finding("too-few-voxels", sentence, where)]
+    # PyRadiomics counts after resampling, which check foretells: so only without it is it certain.
+    severity: Level = "warning" if settings.resamples else "error"
+    when = "before resampling" if settings.resamples else "by its settings"
+    findings = []
+    dimensions = sum(n > 1 for n in voxels.shape)
+    needed = settings.setting.minimumROIDimensions
+    if dimensions < needed:
+        sentence = f"the lesion has more than one voxel in {dimensions} of {needed} dimensions {when}"
+        findings.append(Finding("too-few-voxels", sentence, where, severity))
+    fewest = settings.setting.minimumROISize
+    expected = count
+    if settings.resamples and settings.setting.resampledPixelSpacing:
+        new = [s or old for s, old in zip(settings.setting.resampledPixelSpacing, geometry.spacing_mm, strict=True)]
+        expected = round(count * geometry.voxel_volume_mm3 / float(np.prod(new)))
+    if fewest is not None and expected <= fewest:
+        about = f"about {expected} after resampling" if settings.resamples else str(count)
+        sentence = f"the lesion has {about} voxels, more than {fewest} are needed (minimumROISize)"
+        findings.append(Finding("too-few-voxels", sentence, where, severity))
+    return findings
+
+
+def _inspect_padding(voxels: NDArray[np.bool_], box: Box, scan: Scan, where: str) -> list[Finding]:
+    values = sitk.GetArrayViewFromImage(scan.image)[box.slices_zyx][voxels]
+    limit = LOWEST_TISSUE_HU if scan.padding_hu is None else max(LOWEST_TISSUE_HU, scan.padding_hu)
+    # A padding value that tissue can have (0 HU) is no sign of padding.
+    limit = limit if limit <= -1000 else LOWEST_TISSUE_HU
+    count = int(np.count_nonzero(values <= limit))
+    if not count:
+        return []
+    sentence = f"holds {count} padding voxels ({limit:g} HU or less, {count / values.size:.1%}); correct the contour"
+    return [Finding("padding-in-lesion", sentence, where)]
+
+
+def _as_image(mask: NDArray[np.bool_], like: sitk.Image) -> sitk.Image:
+    image = sitk.GetImageFromArray(mask.view(np.uint8) if mask.dtype == bool else mask)
+    image.CopyInformation(like)
+    return image

@@ -1,0 +1,111 @@
+"""Every row of a cohort, opened and judged: one scan in memory at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import SimpleITK as sitk
+
+from radiomics_talent.cohort.case import Footprint, inspect_case, inspect_overlaps, inspect_scan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from radiomics_talent.cohort.manifest import CohortTable, Lesion
+    from radiomics_talent.cohort.scan import Scan
+    from radiomics_talent.findings import Finding
+    from radiomics_talent.settings import ExtractionSettings
+
+Verdict = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowReport:
+    """What was found about one row.
+
+    Attributes
+    ----------
+    lesion : Lesion
+        The row.
+    findings : tuple of Finding
+        About scan, mask, lesion, and its overlap with other lesions of the scan.
+    image : SimpleITK.Image or None
+        The scan; None where it cannot be read.
+    mask : SimpleITK.Image or None
+        The lesion on the scan's grid; None where there is an error.
+    """
+
+    lesion: Lesion
+    findings: tuple[Finding, ...]
+    image: sitk.Image | None = None
+    mask: sitk.Image | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst finding: 'ok' where there is none but information."""
+        levels = {f.level for f in self.findings}
+        return "error" if "error" in levels else "warning" if "warning" in levels else "ok"
+
+    def without_voxels(self) -> RowReport:
+        """Return the report alone, to be kept after its scan is gone."""
+        return replace(self, image=None, mask=None)
+
+
+def inspect_cohort(
+    cohort: CohortTable, settings: ExtractionSettings, *, progress: Callable[[int, int], None] | None = None
+) -> Iterator[RowReport]:
+    """Open every row; reports come scan by scan, and a scan's voxels go when its reports have been used.
+
+    Parameters
+    ----------
+    cohort : CohortTable
+        The rows.
+    settings : ExtractionSettings
+        What the rows are judged by.
+    progress : callable, optional
+        Called with the number of lesions done and their total.
+
+    Yields
+    ------
+    RowReport
+        One a row, grouped by scan.
+    """
+    done = 0
+    for lesions in cohort.scans():
+        for report in _inspect_lesions(lesions, settings):
+            done += 1
+            if progress:
+                progress(done, len(cohort.lesions))
+            yield report
+
+
+def _inspect_lesions(lesions: Sequence[Lesion], settings: ExtractionSettings) -> Iterator[RowReport]:
+    findings, scan = inspect_scan(lesions[0], settings)
+    if scan is None:
+        for lesion in lesions:
+            yield RowReport(lesion, findings)
+        return
+    reports: list[RowReport] = []
+    footprints: dict[str, Footprint] = {}
+    for lesion in lesions:
+        found, case = inspect_case(lesion, settings, scan=scan)
+        reports.append(RowReport(lesion, found))
+        if case is not None:
+            footprints[lesion.key] = Footprint.of(case)
+        del case  # its mask is as large as the scan
+    overlaps = inspect_overlaps(footprints.values())
+    for report in reports:
+        key = report.lesion.key
+        found = report.findings + tuple(f for f in overlaps if f.where == key)
+        mask = _full_mask(footprints[key], scan) if key in footprints else None
+        yield RowReport(report.lesion, found, scan.image, mask)
+
+
+def _full_mask(footprint: Footprint, scan: Scan) -> sitk.Image:
+    voxels = np.zeros(scan.image.GetSize()[::-1], dtype=np.uint8)
+    voxels[footprint.box.slices_zyx] = footprint.voxels_zyx
+    mask = sitk.GetImageFromArray(voxels)
+    mask.CopyInformation(scan.image)
+    return mask

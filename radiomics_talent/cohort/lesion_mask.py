@@ -1,0 +1,329 @@
+"""A row's mask, whatever its format, as voxels on the scan's grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import SimpleITK as sitk
+
+from radiomics_talent.cohort.labels import Amount, Label, find_label
+from radiomics_talent.cohort.scan import Scan, is_dicom, read_volume
+from radiomics_talent.dicom.headers import RTSTRUCT_CLASS, SEG_CLASSES, read_instance
+from radiomics_talent.dicom.rtstruct import RtStruct, inspect_roi, read_rtstruct_headers
+from radiomics_talent.dicom.seg import SegHeader, inspect_segment, read_seg_headers
+from radiomics_talent.errors import InputError
+from radiomics_talent.findings import Finding
+from radiomics_talent.imaging.geometry import Box, Geometry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from radiomics_talent.cohort.manifest import Lesion
+    from radiomics_talent.settings import ExtractionSettings
+
+    Mask = NDArray[np.bool_]
+    Found = tuple[tuple[Finding, ...], Mask | None]
+
+_EDGE = 1e-3
+"""A voxel centre this far (in voxels) beyond the image's edge counts as inside."""
+_COUNTABLE = 2**16
+
+
+def inspect_mask(lesion: Lesion, scan: Scan, settings: ExtractionSettings) -> Found:
+    """Read the mask of a row onto the scan's grid.
+
+    Parameters
+    ----------
+    lesion : Lesion
+        The row.
+    scan : Scan
+        Its image.
+    settings : ExtractionSettings
+        Its section `mask` maps ROI names and sets thresholds.
+
+    Returns
+    -------
+    findings : tuple of Finding
+        Everything that was found.
+    mask_zyx : ndarray of bool or None
+        (z, y, x) on the grid of the image; None when a finding is an error.
+    """
+    path, where = lesion.mask, str(lesion.mask)
+    if not path.exists():
+        return (Finding("missing-file", "the mask does not exist; correct the path in the table", where),), None
+    if path.is_dir():
+        sentence = "is a folder, expected one RTSTRUCT, SEG, NIfTI or NRRD file; name the file"
+        return (Finding("mask-unreadable", sentence, where),), None
+    if not is_dicom(path):
+        return _inspect_label_map(lesion, scan, settings)
+    try:
+        instance = read_instance(path)
+        sop_class = instance.sop_class_uid if instance else ""
+        if sop_class == RTSTRUCT_CLASS:
+            return _inspect_rtstruct(lesion, scan, settings, read_rtstruct_headers(path))
+        if sop_class in SEG_CLASSES:
+            return _inspect_seg(lesion, scan, settings, read_seg_headers(path))
+    except InputError as error:
+        return (Finding("mask-unreadable", error.message, where),), None
+    what = f"a DICOM object of Modality {instance.modality or 'unknown'}" if instance else "another DICOM file"
+    return (Finding("mask-unreadable", f"is {what}, expected RTSTRUCT or SEG; name the mask file", where),), None
+
+
+# --- DICOM
+
+
+def _inspect_rtstruct(lesion: Lesion, scan: Scan, settings: ExtractionSettings, header: RtStruct) -> Found:
+    where = str(lesion.mask)
+    findings = _inspect_reference(header, scan, where)
+    if any(f.is_error for f in findings):
+        return findings, None
+
+    def read(name: str) -> Found:
+        return inspect_roi(lesion.mask, name, scan.geometry, settings.mask, where=where)
+
+    def measure(label: Label) -> Amount | None:
+        return _amount(read(label.key)[1], scan.geometry)
+
+    # Two ROIs of one name stay two labels: the row cannot say which it means.
+    labels = [Label(roi.name) for roi in header.rois if roi.n_contours or roi.name == lesion.label]
+    chosen = find_label(lesion.label, labels, settings.mask, where=where, measure=measure)
+    if isinstance(chosen, Finding):
+        return (*findings, chosen), None
+    more, mask = read(chosen.key)
+    return (*findings, *more), mask
+
+
+def _inspect_seg(lesion: Lesion, scan: Scan, settings: ExtractionSettings, header: SegHeader) -> Found:
+    where = str(lesion.mask)
+    findings = _inspect_reference(header, scan, where)
+    if any(f.is_error for f in findings):
+        return findings, None
+
+    def read(number: str) -> tuple[tuple[Finding, ...], sitk.Image | None]:
+        return inspect_segment(lesion.mask, int(number), settings.mask, where=where)
+
+    def measure(label: Label) -> Amount | None:
+        image = read(label.key)[1]
+        return None if image is None else _amount(_as_bool(image), Geometry.of(image))
+
+    labels = [Label(str(segment.number), segment.label) for segment in header.segments]
+    chosen = find_label(lesion.label, labels, settings.mask, where=where, measure=measure)
+    if isinstance(chosen, Finding):
+        return (*findings, chosen), None
+    more, image = read(chosen.key)
+    findings = (*findings, *more)
+    if image is None:
+        return findings, None
+    return _onto_scan(_as_bool(image), Geometry.of(image), scan, settings, findings, where)
+
+
+def _inspect_reference(header: RtStruct | SegHeader, scan: Scan, where: str) -> tuple[Finding, ...]:
+    mine, its = scan.frame_of_reference_uid, header.frame_of_reference_uid
+    if mine and its and mine != its:
+        sentence = f"was drawn in FrameOfReferenceUID {its}, the scan has {mine}; give the scan that it was drawn on"
+        return (Finding("mask-other-frame", sentence, where),)
+    series = header.series_instance_uids
+    if scan.series_instance_uid and series and scan.series_instance_uid not in series:
+        sentence = (
+            f"was drawn on series {', '.join(series)} and is used on {scan.series_instance_uid} in the same frame of "
+            "reference; see that patient and phase are the same"
+        )
+        return (Finding("mask-other-series", sentence, where),)
+    return ()
+
+
+# --- NIfTI, NRRD
+
+
+@dataclass(frozen=True, slots=True)
+class _Layered:
+    """A label of a label map, with the layer that holds it (3D Slicer's .seg.nrrd may have several)."""
+
+    label: Label
+    layer: int = 0
+
+
+def _inspect_label_map(lesion: Lesion, scan: Scan, settings: ExtractionSettings) -> Found:
+    where = str(lesion.mask)
+    findings, image = read_volume(lesion.mask, code="mask-unreadable")
+    if image is None:
+        return findings, None
+    named = _slicer_segments(image)
+    layers = image.GetNumberOfComponentsPerPixel()
+    if layers > 1 and not named:
+        if "label_channel" not in settings.setting.model_fields_set or settings.setting.label_channel >= layers:
+            sentence = f"has {layers} values a voxel, expected one; export one mask, or set setting.label_channel"
+            return (*findings, Finding("not-3d", sentence, where)), None
+        image = sitk.VectorIndexSelectionCast(image, settings.setting.label_channel)
+    array = sitk.GetArrayViewFromImage(image)
+    problem = _not_a_label_map(array, where)
+    if problem:
+        return (*findings, problem), None
+    geometry = Geometry.of(image)
+    counts = partial(_counts, array)
+    labels = named or [_Layered(Label(str(value))) for value in counts()]
+    wanted = lesion.label
+    if not wanted and "label" in settings.setting.model_fields_set:
+        wanted = str(settings.setting.label)
+
+    def select(one: _Layered) -> Mask:
+        values = array[..., one.layer] if array.ndim == 4 else array
+        return np.asarray(values == int(one.label.key))
+
+    by_label = {one.label: one for one in labels}
+    chosen = find_label(
+        wanted,
+        list(by_label),
+        settings.mask,
+        where=where,
+        measure=lambda label: _amount(select(by_label[label]), geometry),
+    )
+    if isinstance(chosen, Finding):
+        return (*findings, chosen), None
+    return _onto_scan(select(by_label[chosen]), geometry, scan, settings, findings, where)
+
+
+def _not_a_label_map(array: NDArray[np.generic], where: str) -> Finding | None:
+    if not np.issubdtype(array.dtype, np.floating):
+        return None
+    for plane in array:
+        if not np.isfinite(plane).all():
+            return Finding("not-finite", "the mask holds NaN or infinite values; convert it again", where)
+        off = plane[plane != np.rint(plane)]
+        if off.size:
+            sentence = f"holds values such as {float(off[0]):.3g}, expected whole numbers; threshold the mask first"
+            return Finding("mask-unreadable", sentence, where)
+    return None
+
+
+def _counts(array: NDArray[np.generic]) -> dict[int, int]:
+    """Return the voxels of every value but 0, slice by slice: a whole scan sorted at once would cost seconds."""
+    low, high = int(array.min()), int(array.max())
+    totals: dict[int, int] = {}
+    for plane in array:
+        if high - low < _COUNTABLE:
+            counts = np.bincount((plane.astype(np.int64) - low).ravel())
+            found = {int(i) + low: int(counts[i]) for i in np.flatnonzero(counts)}
+        else:
+            values, sums = np.unique(plane, return_counts=True)
+            found = {int(v): int(n) for v, n in zip(values, sums, strict=True)}
+        for value, count in found.items():
+            totals[value] = totals.get(value, 0) + count
+    totals.pop(0, None)
+    return dict(sorted(totals.items()))
+
+
+def _slicer_segments(image: sitk.Image) -> list[_Layered]:
+    """Return the segments that 3D Slicer names in the header of a .seg.nrrd file."""
+    found = []
+    number = 0
+    keys = set(image.GetMetaDataKeys())
+    while f"Segment{number}_LabelValue" in keys:
+        value = image.GetMetaData(f"Segment{number}_LabelValue")
+        name = image.GetMetaData(f"Segment{number}_Name") if f"Segment{number}_Name" in keys else ""
+        layer = image.GetMetaData(f"Segment{number}_Layer") if f"Segment{number}_Layer" in keys else "0"
+        if value.strip().isdecimal() and layer.strip().isdecimal():
+            if int(layer) >= image.GetNumberOfComponentsPerPixel():
+                return []
+            found.append(_Layered(Label(value.strip(), name.strip()), int(layer)))
+        number += 1
+    # One value in two layers cannot be told apart by value: the names tell.
+    return found if len({one.label for one in found}) == len(found) else []
+
+
+# --- onto the scan's grid
+
+
+def _onto_scan(
+    mask: Mask, geometry: Geometry, scan: Scan, settings: ExtractionSettings, findings: tuple[Finding, ...], where: str
+) -> Found:
+    target = scan.geometry
+    difference = target.difference(geometry.canonical())
+    if difference.is_none:
+        return findings, mask
+    box = Box.around(mask)
+    if box is None:
+        return (*findings, _nothing(where)), None
+    if difference.is_mendable:
+        sentence = (
+            f"the mask's grid differs from the scan's by {difference}, less than a tenth of a voxel, and was taken as "
+            "the same"
+        )
+        return (*findings, Finding("mask-grid-mended", sentence, where)), mask
+    outside = _share_outside(mask, box, geometry, target)
+    if outside:
+        sentence = f"{outside:.1%} of the lesion lies outside the scan; give the scan that it was drawn on"
+        return (*findings, Finding("mask-outside-image", sentence, where)), None
+    moved = _resampled(mask, box, geometry, target)
+    before = _amount(mask, geometry)
+    after = _amount(moved, target)
+    size = "" if difference.same_size else f", and {_size(geometry)} against {_size(target)} voxels"
+    sentence = (
+        f"the mask's grid differs from the scan's by {difference}{size}: resampled with nearest neighbour, "
+        f"{before} before, {after or 'nothing'} after; look at the contour in the picture of check --html"
+    )
+    findings = (*findings, Finding("mask-resampled", sentence, where))
+    if after is None or before is None:
+        return (*findings, _nothing(where, " after resampling to the scan's grid")), None
+    change = abs(after.volume_ml / before.volume_ml - 1)
+    if change > settings.mask.volume_tolerance:
+        sentence = f"resampling changed the lesion's volume by {change:.0%}; give a mask on the grid of the scan"
+        findings = (*findings, Finding("volume-differs", sentence, where, "warning"))
+    return findings, moved
+
+
+def _nothing(where: str, when: str = "") -> Finding:
+    return Finding("mask-empty", f"the mask has no voxel of the lesion{when}; draw it again, or remove the row", where)
+
+
+def _share_outside(mask: Mask, box: Box, geometry: Geometry, target: Geometry) -> float:
+    z, y, x = np.nonzero(mask[box.slices_zyx])
+    index = np.column_stack([x, y, z]) + np.asarray(box.lower)
+    seen = target.to_index(geometry.to_points(index))
+    beyond = (seen < -0.5 - _EDGE) | (seen > np.asarray(target.size) - 0.5 + _EDGE)
+    return float(beyond.any(axis=1).mean())
+
+
+def _resampled(mask: Mask, box: Box, geometry: Geometry, target: Geometry) -> Mask:
+    """Resample only where the lesion is: the rest of the scan stays empty."""
+    around = box.padded(1, geometry.size)
+    crop = geometry.crop(around)
+    source = sitk.GetImageFromArray(np.ascontiguousarray(mask[around.slices_zyx]).astype(np.uint8))
+    crop.put_on(source)
+    seen = target.to_index(crop.corners_mm())
+    lower = np.floor(seen.min(axis=0)).astype(int) - 1
+    upper = np.ceil(seen.max(axis=0)).astype(int) + 2
+    size = np.asarray(target.size)
+    lower, upper = np.clip(lower, 0, size - 1), np.clip(upper, 1, size)
+    region = Box(_ints(lower), _ints(upper))
+    grid = target.crop(region)
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetInterpolator(sitk.sitkNearestNeighbor)
+    resampler.SetSize(grid.size)
+    resampler.SetOutputSpacing(grid.spacing_mm)
+    resampler.SetOutputOrigin(grid.origin_mm)
+    resampler.SetOutputDirection(grid.direction)
+    moved = np.zeros(target.size[::-1], dtype=bool)
+    moved[region.slices_zyx] = sitk.GetArrayViewFromImage(resampler.Execute(source)) > 0
+    return moved
+
+
+def _ints(values: NDArray[np.generic]) -> tuple[int, int, int]:
+    x, y, z = (int(v) for v in values)
+    return x, y, z
+
+
+def _size(geometry: Geometry) -> str:
+    return " x ".join(map(str, geometry.size))
+
+
+def _as_bool(image: sitk.Image) -> Mask:
+    return np.asarray(sitk.GetArrayViewFromImage(image) > 0)
+
+
+def _amount(mask: Mask | None, geometry: Geometry) -> Amount | None:
+    voxels = 0 if mask is None else int(np.count_nonzero(mask))
+    return Amount(voxels, voxels * geometry.voxel_volume_mm3 / 1000) if voxels else None

@@ -1,0 +1,339 @@
+"""cohort.csv: one row a lesion, the only contract between a researcher's spreadsheet and the voxels.
+
+Ids are text (``007`` and ``NA`` stay what they are), paths are relative to the CSV and written with forward
+slashes, `label` says which part of the mask file the lesion is: an ROI name, a segment number or a voxel value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import unicodedata
+from dataclasses import dataclass, replace
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING
+
+from radiomics_talent.cohort.pseudonym import patient_name
+from radiomics_talent.cohort.series_table import write_series_table
+from radiomics_talent.cohort.spreadsheet import column_name, number, read_sheet, relative_path, write_sheet
+from radiomics_talent.errors import ConfigError, TableError
+from radiomics_talent.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from radiomics_talent.dicom.index import DicomIndex, MaskLink, SeriesRecord
+
+__all__ = ["COLUMNS", "CohortTable", "Lesion", "cohort_from_index", "load_cohort", "write_cohort", "write_series_table"]
+
+REQUIRED = ("patient_id", "lesion_id", "image", "mask")
+"""Columns without which a row says nothing."""
+COLUMNS = (
+    *REQUIRED, "label", "roi_name", "series_uid", "study_date", "contrast_phase", "slice_thickness_mm", "kernel",
+    "manufacturer", "site",
+)  # fmt: skip
+"""Every column of cohort.csv, in order."""
+_TEXT_COLUMNS = tuple(c for c in COLUMNS if c not in {"image", "mask", "slice_thickness_mm"})
+
+
+@dataclass(frozen=True, slots=True)
+class Lesion:
+    """One row of cohort.csv.
+
+    Attributes
+    ----------
+    row : int
+        Row number in the CSV as a spreadsheet program shows it (the header is 1).
+    patient_id, lesion_id : str
+        Together unique in a cohort.
+    image, mask : Path
+        Absolute. The image is a DICOM folder, or one file (Enhanced CT, NIfTI, NRRD).
+    label : str
+        ROI name, segment number or voxel value; empty when the mask holds one lesion.
+    series_uid : str
+        SeriesInstanceUID, with ``#<volume>`` when the series was split; empty when the folder holds one volume.
+    """
+
+    row: int
+    patient_id: str
+    lesion_id: str
+    image: Path
+    mask: Path
+    label: str = ""
+    roi_name: str = ""
+    series_uid: str = ""
+    study_date: str = ""
+    contrast_phase: str = ""
+    slice_thickness_mm: float | None = None
+    kernel: str = ""
+    manufacturer: str = ""
+    site: str = ""
+
+    @property
+    def key(self) -> str:
+        """The lesion's name, unique in a cohort."""
+        return f"{self.patient_id}/{self.lesion_id}"
+
+    @property
+    def scan_key(self) -> tuple[str, str]:
+        """Image path and series: rows that share it are loaded once."""
+        return (str(self.image), self.series_uid)
+
+
+@dataclass(frozen=True, slots=True)
+class CohortTable:
+    """A cohort: its lesions in the order of the CSV.
+
+    Attributes
+    ----------
+    lesions : tuple of Lesion
+        The rows.
+    path : Path or None
+        The CSV; None for a table that was never written.
+    findings : tuple of Finding
+        What concerns the table or a file left out of it, not one row.
+    """
+
+    lesions: tuple[Lesion, ...]
+    path: Path | None = None
+    findings: tuple[Finding, ...] = ()
+
+    def scans(self) -> tuple[tuple[Lesion, ...], ...]:
+        """Return the lesions grouped by scan, scans in the order of their first row."""
+        groups: dict[tuple[str, str], list[Lesion]] = {}
+        for lesion in self.lesions:
+            groups.setdefault(lesion.scan_key, []).append(lesion)
+        return tuple(tuple(group) for group in groups.values())
+
+
+def load_cohort(path: str | Path) -> CohortTable:
+    """Read cohort.csv.
+
+    Image and mask need not exist: that is a finding of their row, so that the job goes on with the others.
+
+    Parameters
+    ----------
+    path : str or Path
+        The CSV; as Excel of any country writes it, too.
+
+    Returns
+    -------
+    CohortTable
+        Lesions with absolute paths.
+
+    Raises
+    ------
+    TableError
+        The file is no table, a column is missing or unknown, or a row has no id, a repeated id or a number that is
+        none.
+    """
+    file = Path(path)
+    sheet = read_sheet(file, COLUMNS)
+    names = _schema_columns(sheet.header, where=str(file))
+    folder = file.absolute().parent
+    lesions = []
+    for row, cells in sheet.rows:
+        lesions.append(_lesion(row, dict(zip(names, cells, strict=True)), folder, where=f"{file}: row {row}"))
+    if not lesions:
+        raise TableError("the table has a header but no row; one row is one lesion", where=str(file))
+    _refuse_duplicates(lesions, where=str(file))
+    return CohortTable(tuple(lesions), file, sheet.findings)
+
+
+def write_cohort(cohort: CohortTable | Iterable[Lesion], path: str | Path) -> CohortTable:
+    """Write cohort.csv with all 13 columns and return the table as `load_cohort` would read it.
+
+    Parameters
+    ----------
+    cohort : CohortTable or iterable of Lesion
+        The rows.
+    path : str or Path
+        The CSV; paths in it are relative to its folder.
+    """
+    file = Path(path).absolute()
+    findings = cohort.findings if isinstance(cohort, CohortTable) else ()
+    lesions = cohort.lesions if isinstance(cohort, CohortTable) else tuple(cohort)
+    _refuse_duplicates(lesions, where=str(path))
+    write_sheet(file, COLUMNS, ([_cell(lesion, c, file.parent) for c in COLUMNS] for lesion in lesions))
+    numbered = tuple(replace(lesion, row=row) for row, lesion in enumerate(lesions, start=2))
+    return CohortTable(numbered, Path(path), findings)
+
+
+def cohort_from_index(
+    index: DicomIndex, csv_path: str | Path, *, pseudonymise: bytes | None = None, rois: Sequence[str] = ()
+) -> CohortTable:
+    """Make one row of every ROI and segment that was linked to a CT volume; nothing is written.
+
+    Parameters
+    ----------
+    index : DicomIndex
+        What `index_dicom` found.
+    csv_path : str or Path
+        Where the table will be written.
+    pseudonymise : bytes, optional
+        Key under which `patient_id` is replaced. Paths, ROI names, series UIDs and study dates stay; a finding says
+        how many rows still hold the PatientID in one of them.
+    rois : sequence of str, optional
+        Regular expressions (whole name, any case); only ROIs and segments that one of them fits become rows.
+
+    Raises
+    ------
+    ConfigError
+        A pattern is not a regular expression.
+    """
+    patterns = _compiled(rois)
+    path = Path(csv_path)
+    lesions: list[Lesion] = []
+    findings = [f for link in index.links for f in link.findings]
+    taken: dict[str, set[str]] = {}
+    linked = [(link, link.series) for link in index.links if link.series is not None and _wanted(link, patterns)]
+    for link, series in sorted(linked, key=lambda pair: pair[1].patient_id):
+        patient = patient_name(series, pseudonymise)
+        lesion_id = _unique(_safe(link.roi_name or link.label), taken.setdefault(patient, set()))
+        lesions.append(_row(len(lesions) + 2, patient, lesion_id, link, series))
+    if pseudonymise is not None:
+        findings += _identifiers_left(index, lesions, path)
+    return CohortTable(tuple(lesions), path, tuple(findings))
+
+
+def _row(row: int, patient_id: str, lesion_id: str, link: MaskLink, series: SeriesRecord) -> Lesion:
+    return Lesion(
+        row=row,
+        patient_id=patient_id,
+        lesion_id=lesion_id,
+        image=_image_path(series).absolute(),
+        mask=link.mask.absolute(),
+        label=link.label,
+        roi_name=link.roi_name,
+        series_uid=series.series_uid,
+        study_date=series.study_date,
+        contrast_phase=series.contrast_phase,
+        slice_thickness_mm=series.slice_thickness_mm,
+        kernel=series.kernel,
+        manufacturer=series.manufacturer,
+        site=series.site,
+    )
+
+
+def _image_path(series: SeriesRecord) -> Path:
+    if len(series.files) == 1 and series.n_volumes == 1 and series.volume == 1:
+        return series.files[0]
+    return series.folder or Path(os.path.commonpath([file.parent for file in series.files]))
+
+
+def _compiled(rois: Sequence[str]) -> list[re.Pattern[str]]:
+    patterns = []
+    for text in rois:
+        try:
+            patterns.append(re.compile(text, re.IGNORECASE))
+        except re.error as error:
+            raise ConfigError(f"{text!r} is not a regular expression: {error}", where="--roi") from error
+    return patterns
+
+
+def _wanted(link: MaskLink, patterns: list[re.Pattern[str]]) -> bool:
+    return not patterns or any(p.fullmatch(link.roi_name.strip()) for p in patterns)
+
+
+def _safe(name: str) -> str:
+    """Return a name that may stand in a file name on any system."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", plain).strip("._-")[:64] or "lesion"
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    candidate, number_ = name, 1
+    while candidate.casefold() in taken:
+        number_ += 1
+        candidate = f"{name}-{number_}"
+    taken.add(candidate.casefold())
+    return candidate
+
+
+def _identifiers_left(index: DicomIndex, lesions: Sequence[Lesion], path: Path) -> list[Finding]:
+    ids = {s.patient_id for s in index.series if s.patient_id}
+    folder = path.absolute().parent
+    left = 0
+    for lesion in lesions:
+        cells = (relative_path(lesion.image, folder), relative_path(lesion.mask, folder), lesion.roi_name, lesion.label)
+        left += any(patient_id in cell for cell in cells for patient_id in ids)
+    if not left:
+        return []
+    sentence = f"{left} of {len(lesions)} rows hold an original PatientID in a path or ROI name; rename before sharing"
+    return [Finding("identifier-left", sentence, str(path))]
+
+
+def _schema_columns(header: Sequence[str], *, where: str) -> list[str]:
+    names = [column_name(cell) for cell in header]
+    for position, (name, cell) in enumerate(zip(names, header, strict=True), start=1):
+        if not name:
+            raise TableError(f"column {position} has no name; name it or remove it", where=where)
+        if name not in COLUMNS:
+            near = difflib.get_close_matches(name, COLUMNS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known columns are {', '.join(COLUMNS)}"
+            raise TableError(f"unknown column {cell!r}; {hint}", where=where)
+        if names.index(name) != position - 1:
+            raise TableError(f"the column {name} is there twice; remove one", where=where)
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        noun = "column" if len(missing) == 1 else "columns"
+        raise TableError(f"{noun} {', '.join(missing)} missing; found {', '.join(names)}", where=where)
+    return names
+
+
+def _lesion(row: int, cells: dict[str, str], folder: Path, *, where: str) -> Lesion:
+    for name in REQUIRED:
+        if not cells[name]:
+            raise TableError(f"{name} is empty; fill it or remove the row", where=where)
+    text = {name: cells.get(name, "") for name in _TEXT_COLUMNS}
+    text["study_date"] = _iso_date(text["study_date"])
+    return Lesion(
+        row=row,
+        image=_absolute(cells["image"], folder),
+        mask=_absolute(cells["mask"], folder),
+        slice_thickness_mm=number(cells.get("slice_thickness_mm", ""), "slice_thickness_mm", where=where),
+        **text,
+    )
+
+
+def _absolute(text: str, folder: Path) -> Path:
+    path = Path(os.path.normpath(folder / text))
+    if "\\" in text and os.sep != "\\" and not path.exists() and not PureWindowsPath(text).is_absolute():
+        # Written on Windows, read elsewhere.
+        return Path(os.path.normpath(folder / text.replace("\\", "/")))
+    return path
+
+
+def _iso_date(text: str) -> str:
+    """Return a date as YYYY-MM-DD where it can be read in one way only, else as it is."""
+    for pattern, order in (
+        (r"(\d{4})[-/.]?(\d{2})[-/.]?(\d{2})", (1, 2, 3)),
+        (r"(\d{1,2})\.(\d{1,2})\.(\d{4})", (3, 2, 1)),
+    ):
+        match = re.fullmatch(pattern, text)
+        if match:
+            year, month, day = (int(match[i]) for i in order)
+            return f"{year:04d}-{month:02d}-{day:02d}"
+    return text
+
+
+def _refuse_duplicates(lesions: Sequence[Lesion], *, where: str) -> None:
+    seen: dict[str, Lesion] = {}
+    for lesion in lesions:
+        first = seen.setdefault(lesion.key, lesion)
+        if first is not lesion:
+            raise TableError(
+                f"rows {first.row} and {lesion.row} are both patient_id {lesion.patient_id!r}, lesion_id "
+                f"{lesion.lesion_id!r}; give each lesion of a patient a lesion_id of its own",
+                where=where,
+            )
+
+
+def _cell(lesion: Lesion, column: str, folder: Path) -> str:
+    value = getattr(lesion, column)
+    if isinstance(value, Path):
+        return relative_path(value, folder)
+    if value is None:
+        return ""
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
