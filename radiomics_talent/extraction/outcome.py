@@ -1,0 +1,111 @@
+"""What comes out of the work on one lesion: what crosses the process border, and nothing larger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from radiomics_talent.findings import Finding
+
+Stage = Literal["scan", "mask", "features", "worker", "not-run"]
+"""Where a lesion failed: reading its scan, reading its mask, computing, with its worker process, or never begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A lesion without features.
+
+    Attributes
+    ----------
+    row : int
+        Row of the cohort table.
+    stage : str
+        Where it failed.
+    sentence : str
+        What happened and what to do, in one sentence.
+    """
+
+    row: int
+    patient_id: str
+    lesion_id: str
+    stage: Stage
+    sentence: str
+
+    @property
+    def key(self) -> str:
+        """The lesion's name, unique in a cohort."""
+        return f"{self.patient_id}/{self.lesion_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The result of one lesion as it is kept in the run folder, under the hash of everything it depends on.
+
+    It knows no row, name or path: any row with the same content has the same result.
+    """
+
+    key: str
+    image_sha256: str
+    mask_sha256: str
+    run_id: str
+    values: dict[str, float]
+    warnings: tuple[str, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a dry run foretells for one lesion.
+
+    Attributes
+    ----------
+    voxels : int
+        Voxels of the lesion on the grid that features are computed on.
+    grey_levels : dict of str to int
+        Image type to number of grey levels.
+    seconds, peak_mib : float
+        Estimated time, and memory of its worker.
+    """
+
+    voxels: int
+    grey_levels: dict[str, int]
+    seconds: float
+    peak_mib: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a worker gives back for one lesion: a result or a failure, never both.
+
+    Attributes
+    ----------
+    row : int
+        Row of the cohort table.
+    part : int
+        0, or the number of the part when the settings split lesions.
+    lesion_id : str
+        The row's, with ``.<part>`` when split.
+    shard : Shard or None
+        The result.
+    failure : Failure or None
+        The failure.
+    resumed : bool
+        Whether the result was there before this run.
+    findings : tuple of Finding
+        What was found about scan, mask and lesion.
+    forecast : Forecast or None
+        What a dry run gives instead of a result.
+    log : tuple of str
+        Lines for log.txt: what libraries logged or warned of, tracebacks.
+    """
+
+    row: int
+    part: int
+    lesion_id: str
+    shard: Shard | None = None
+    failure: Failure | None = None
+    resumed: bool = False
+    findings: tuple[Finding, ...] = ()
+    forecast: Forecast | None = None
+    log: tuple[str, ...] = ()

@@ -1,0 +1,207 @@
+"""Where numbers come from: hashes of voxels, versions, and the record that is written beside the table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from radiomics_talent import __version__
+from radiomics_talent.imaging.geometry import Box, Geometry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from radiomics_talent.cohort.manifest import CohortTable, Lesion
+    from radiomics_talent.extraction.outcome import Outcome
+    from radiomics_talent.settings import ExtractionSettings
+
+NUMBERS_DEPEND_ON = ("pyradiomics", "SimpleITK", "numpy", "PyWavelets", "scipy", "scikit-image")
+"""Distributions whose version may change a feature."""
+ALSO_RECORDED = ("pydicom", "highdicom", "pandas", "pyarrow", "joblib")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on; part of the key under which it is kept."""
+    return {"radiomics-talent": __version__} | {name: _version(name) for name in NUMBERS_DEPEND_ON}
+
+
+def image_sha256(image: sitk.Image) -> str:
+    """Hash an image's voxels, pixel type and place in space."""
+    digest = hashlib.sha256(_grid(image))
+    digest.update(image.GetPixelIDTypeAsString().encode())
+    digest.update(np.ascontiguousarray(sitk.GetArrayViewFromImage(image)).data)
+    return digest.hexdigest()
+
+
+def mask_sha256(mask: sitk.Image) -> str:
+    """Hash the voxels of a lesion (non-zero) and the mask's place in space.
+
+    Only the lesion's box is looked at: outside of it there is nothing.
+    """
+    lesion = sitk.GetArrayViewFromImage(mask) != 0
+    box = Box.around(lesion)
+    digest = hashlib.sha256(_grid(mask))
+    if box is not None:
+        digest.update(repr((box.lower, box.upper)).encode())
+        digest.update(np.packbits(lesion[box.slices_zyx]).data)
+    return digest.hexdigest()
+
+
+def content_key(image: str, mask: str, label: str, settings_hash: str, versions_used: Mapping[str, str]) -> str:
+    """Return the key of a result: everything that it depends on, and neither row, name nor path.
+
+    Parameters
+    ----------
+    image, mask : str
+        From `image_sha256` and `mask_sha256`.
+    label : str
+        Label of the row: which of the mask file's lesions it is.
+    settings_hash : str
+        `ExtractionSettings.hash`.
+    versions_used : mapping
+        From `versions`.
+    """
+    parts = [image, mask, label, settings_hash, dict(sorted(versions_used.items()))]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What concerns the whole run rather than one lesion."""
+
+    started: str
+    finished: str
+    seconds: float
+    jobs: int
+    timeout_s: float | None
+    command: tuple[str, ...]
+    is_complete: bool
+
+
+def provenance_record(
+    cohort: CohortTable,
+    settings: ExtractionSettings,
+    facts: RunFacts,
+    outcomes: Sequence[tuple[Lesion, Outcome]],
+    *,
+    out: Path,
+) -> dict[str, Any]:
+    """Return the content of provenance.json: plain data, without names, and without home directories.
+
+    Parameters
+    ----------
+    cohort : CohortTable
+        The cohort.
+    settings : ExtractionSettings
+        The settings.
+    facts : RunFacts
+        Times and arguments.
+    outcomes : sequence of (Lesion, Outcome)
+        In the order of the cohort.
+    out : Path
+        The run folder, from which paths are counted.
+    """
+    return {
+        "program": {"radiomics-talent": __version__, "engine": settings.engine},
+        "command": [without_home(a) for a in facts.command],
+        "started": facts.started,
+        "finished": facts.finished,
+        "seconds": round(facts.seconds, 3),
+        "complete": facts.is_complete,
+        "jobs": facts.jobs,
+        "timeout_s": facts.timeout_s,
+        "versions": versions() | {name: _version(name) for name in ALSO_RECORDED},
+        "platform": {
+            "system": platform.platform(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "cpus": os.cpu_count(),
+        },
+        "cohort": None if cohort.path is None else seen_from(cohort.path, out),
+        "cohort_findings": [_finding(f) for f in cohort.findings],
+        "settings_sha256": settings.hash,
+        "settings": settings.canonical(),
+        "lesions": [_lesion_record(lesion, outcome, out) for lesion, outcome in outcomes],
+    }
+
+
+def seen_from(path: Path, folder: Path) -> str:
+    """Return `path` relative to `folder`, with forward slashes."""
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def without_home(argument: str) -> str:
+    """Return a command argument with absolute paths made relative to the working or the home directory."""
+    if not Path(argument).is_absolute():
+        return argument
+    for folder, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if folder != Path(folder.anchor) and Path(argument).is_relative_to(folder):
+            return prefix + Path(argument).relative_to(folder).as_posix()
+    return argument
+
+
+def without_home_folder(sentence: str) -> str:
+    """Return a sentence with the home directory, which names the user, written as ``~``."""
+    home = Path.home()
+    return sentence if home == Path(home.anchor) else sentence.replace(f"{home}{os.sep}", f"~{os.sep}")
+
+
+def _lesion_record(lesion: Lesion, outcome: Outcome, out: Path) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "row": lesion.row,
+        "patient_id": lesion.patient_id,
+        "lesion_id": outcome.lesion_id,
+        "image": seen_from(lesion.image, out),
+        "mask": seen_from(lesion.mask, out),
+        "label": lesion.label,
+        "findings": [_finding(f) for f in outcome.findings],
+    }
+    if outcome.shard is not None:
+        shard = outcome.shard
+        record |= {
+            "status": "resumed" if outcome.resumed else "computed",
+            "image_sha256": shard.image_sha256,
+            "mask_sha256": shard.mask_sha256,
+            "key": shard.key,
+            "warnings": list(shard.warnings),
+            "seconds": {name: round(seconds, 6) for name, seconds in shard.timings.items()},
+        }
+    if outcome.failure is not None:
+        failure = outcome.failure
+        record |= {"status": "failed", "stage": failure.stage, "failure": without_home_folder(failure.sentence)}
+    return record
+
+
+def _finding(finding: Any) -> dict[str, str]:
+    return {"code": finding.code, "level": finding.level, "sentence": without_home_folder(str(finding))}
+
+
+def _grid(image: sitk.Image) -> bytes:
+    geometry = Geometry.of(image)
+    return repr((geometry.size, geometry.spacing_mm, geometry.origin_mm, geometry.direction)).encode()
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def different_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
+    """Yield the dotted keys in which two nested mappings differ."""
+    for name in sorted({*old, *new}):
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from different_keys(a, b, f"{prefix}{name}.")
+        elif a != b:
+            yield f"{prefix}{name}"

@@ -1,0 +1,301 @@
+"""A cohort becomes a feature table: one task a scan, many processes, and no lesion that costs another.
+
+A worker that dies takes its whole pool with it, whether it was killed for memory, crashed in C or was ended by the
+time limit. One path serves all three: the journal tells which lesions were in work (at most one a worker); each is
+tried again alone; what dies alone is a failure; the rest go on in a new pool.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from radiomics_talent.errors import ConfigError
+from radiomics_talent.extraction.journal import clear_journals, read_journals
+from radiomics_talent.extraction.outcome import Failure, Outcome
+from radiomics_talent.extraction.pool import work_through
+from radiomics_talent.extraction.provenance import RunFacts, provenance_record, versions
+from radiomics_talent.extraction.store import open_run, write_outputs
+from radiomics_talent.extraction.worker import ScanTask, extract_scan
+from radiomics_talent.features.table import KEY_COLUMNS, FeatureTable
+from radiomics_talent.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from radiomics_talent.cohort.manifest import CohortTable, Lesion
+    from radiomics_talent.settings import ExtractionSettings
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is; `done` counts failed and resumed lesions too."""
+
+    done: int
+    total: int
+    failed: int
+    resumed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run made.
+
+    Attributes
+    ----------
+    table : FeatureTable
+        Lesions with features, in the order of the cohort.
+    failures : tuple of Failure
+        The others, in the same order.
+    out : Path
+        The run folder.
+    n_done, n_resumed : int
+        Lesions with features, and how many of them an earlier run had computed.
+    n_warnings : int
+        Findings of level warning, whose sentences are in provenance.json.
+    seconds : float
+        Wall time.
+    """
+
+    table: FeatureTable
+    failures: tuple[Failure, ...]
+    out: Path
+    n_done: int
+    n_resumed: int
+    n_warnings: int
+    seconds: float
+
+
+def run_extraction(
+    cohort: CohortTable,
+    settings: ExtractionSettings,
+    out: Path,
+    *,
+    jobs: int = 1,
+    timeout_s: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    save_preprocessed: bool = False,
+    command: Sequence[str] = (),
+) -> RunResult:
+    """Extract features of every lesion of a cohort into a run folder, or go on where an earlier run ended.
+
+    Parameters
+    ----------
+    cohort : CohortTable
+        The lesions.
+    settings : ExtractionSettings
+        What to compute; a folder takes one set of settings only.
+    out : Path
+        Run folder: new, empty, or of an earlier run with the same settings.
+    jobs : int
+        Worker processes, of one thread each. With 1 and no time limit everything happens in this process, so a
+        crash in C code ends it; with a time limit even 1 is a worker of its own.
+    timeout_s : float, optional
+        Longest time for reading a scan, and for each lesion; what takes longer fails.
+    progress : callable, optional
+        Told now and then how far the run is.
+    save_preprocessed : bool
+        Keep resampled crops and masks as NRRD.
+    command : sequence of str
+        Arguments of the command line, for provenance.
+
+    Returns
+    -------
+    RunResult
+        Table and failures, which are also in the folder.
+
+    Raises
+    ------
+    ConfigError
+        The folder or an argument cannot be used; nothing was changed.
+    RunFolderError
+        The folder could not be written any more; repeat the call to go on.
+    KeyboardInterrupt
+        After a clean end: what was complete is in the table.
+    """
+    check_arguments(jobs, timeout_s)
+    with open_run(Path(out), settings) as folder, _logged_to(folder.log):
+        started, clock = _now(), time.monotonic()
+        blank = ScanTask((), settings, folder, uuid.uuid4().hex, versions(), timeout_s, save_preprocessed)
+        tasks = scan_tasks(cohort, blank)
+        _LOG.info("%d lesions of %d scans, %d jobs, settings %s", len(cohort.lesions), len(tasks), jobs, settings.hash)
+        suspects = {mark.lesion for mark in read_journals(folder.journal)}
+        clear_journals(folder.journal)
+        outcomes: dict[tuple[int, int], Outcome] = {}
+
+        def deliver(batch: tuple[Outcome, ...]) -> None:
+            for outcome in batch:
+                outcomes[outcome.row, outcome.part] = outcome
+                _log_outcome(outcome)
+            tell(())
+
+        def tell(in_work: Sequence[int]) -> None:
+            if progress is not None:
+                done = len({row for row, _ in outcomes}) + sum(in_work)
+                failed = sum(o.failure is not None for o in outcomes.values())
+                resumed = sum(o.resumed for o in outcomes.values())
+                progress(Progress(done, len(cohort.lesions), failed, resumed, time.monotonic() - clock))
+
+        stopped: KeyboardInterrupt | None = None
+        try:
+            work_through(tasks, extract_scan, jobs=jobs, deliver=deliver, tell=tell, suspects=suspects)
+        except KeyboardInterrupt as interrupt:
+            stopped = interrupt
+            _LOG.warning("interrupted")
+        clear_journals(folder.journal)
+        ordered = in_cohort_order(cohort, outcomes)
+        seconds = time.monotonic() - clock
+        facts = RunFacts(started, _now(), seconds, jobs, timeout_s, tuple(command), stopped is None)
+        result = _result(ordered, folder.path, seconds)
+        write_outputs(
+            folder, result.table, result.failures, provenance_record(cohort, settings, facts, ordered, out=folder.path)
+        )
+        _LOG.info("%d lesions with features, %d failed, %.1f s", result.n_done, len(result.failures), seconds)
+        if stopped is not None:
+            raise stopped
+        return result
+
+
+def check_arguments(jobs: int, timeout_s: float | None) -> None:
+    """Refuse a number of jobs or a time limit that means nothing.
+
+    Raises
+    ------
+    ConfigError
+        Either is out of range.
+    """
+    if jobs < 1:
+        raise ConfigError(f"--jobs is {jobs}; give the number of worker processes, at least 1")
+    if timeout_s is not None and not timeout_s > 0:
+        raise ConfigError(f"--timeout is {timeout_s:g} s; give a positive number of seconds")
+
+
+def scan_tasks(cohort: CohortTable, blank: ScanTask) -> list[ScanTask]:
+    """Return one task a scan, the largest (bytes of its files times lesions) first."""
+    tasks = [replace(blank, lesions=lesions) for lesions in cohort.scans()]
+    return sorted(tasks, key=lambda t: (-_bytes(t.lesions[0].image) * len(t.lesions), t.lesions[0].row))
+
+
+def in_cohort_order(cohort: CohortTable, outcomes: dict[tuple[int, int], Outcome]) -> list[tuple[Lesion, Outcome]]:
+    """Return every lesion with its outcome in the order of the cohort; what was never begun is a failure."""
+    parts: dict[int, list[Outcome]] = {}
+    for (row, _), outcome in sorted(outcomes.items(), key=lambda item: item[0]):
+        parts.setdefault(row, []).append(outcome)
+    ordered: list[tuple[Lesion, Outcome]] = []
+    seen: dict[str, int] = {}
+    for lesion in cohort.lesions:
+        for outcome in parts.get(lesion.row) or [_not_run(lesion)]:
+            key = f"{lesion.patient_id}/{outcome.lesion_id}"
+            first = seen.setdefault(key, lesion.row)
+            ordered.append((lesion, outcome if first == lesion.row else _name_taken(lesion, outcome, first)))
+    return _with_duplicates_told(ordered)
+
+
+def _not_run(lesion: Lesion) -> Outcome:
+    sentence = "the run was stopped before this lesion; repeat the command to go on"
+    failure = Failure(lesion.row, lesion.patient_id, lesion.lesion_id, "not-run", sentence)
+    return Outcome(lesion.row, 0, lesion.lesion_id, failure=failure)
+
+
+def _name_taken(lesion: Lesion, outcome: Outcome, first: int) -> Outcome:
+    sentence = f"splitting into parts gives lesion_id {outcome.lesion_id}, which row {first} has too; rename one"
+    failure = Failure(lesion.row, lesion.patient_id, outcome.lesion_id, "mask", sentence)
+    return replace(outcome, shard=None, resumed=False, failure=failure)
+
+
+def _with_duplicates_told(ordered: list[tuple[Lesion, Outcome]]) -> list[tuple[Lesion, Outcome]]:
+    first: dict[tuple[str, str], str] = {}
+    told: list[tuple[Lesion, Outcome]] = []
+    for lesion, outcome in ordered:
+        found = outcome
+        if outcome.shard is not None:
+            name = f"{lesion.patient_id}/{outcome.lesion_id}"
+            other = first.setdefault((outcome.shard.image_sha256, outcome.shard.mask_sha256), name)
+            known = {f.code for f in outcome.findings}
+            if other != name and "lesion-duplicate" not in known:
+                sentence = f"the lesion has the very voxels of {other}; remove one of the rows"
+                duplicate = Finding("lesion-duplicate", sentence, where=name)
+                _LOG.warning("%s", duplicate)
+                found = replace(outcome, findings=(*outcome.findings, duplicate))
+        told.append((lesion, found))
+    return told
+
+
+def _result(ordered: Sequence[tuple[Lesion, Outcome]], out: Path, seconds: float) -> RunResult:
+    rows = []
+    for lesion, outcome in ordered:
+        if outcome.shard is not None:
+            keys = {name: getattr(lesion, name) for name in KEY_COLUMNS}
+            rows.append((keys | {"lesion_id": outcome.lesion_id}, outcome.shard.values))
+    return RunResult(
+        table=FeatureTable.from_rows(rows),
+        failures=tuple(o.failure for _, o in ordered if o.failure is not None),
+        out=out,
+        n_done=len(rows),
+        n_resumed=sum(o.resumed for _, o in ordered),
+        n_warnings=sum(f.level == "warning" for _, o in ordered for f in o.findings),
+        seconds=seconds,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _bytes(path: Path) -> int:
+    try:
+        if path.is_dir():
+            return sum(entry.stat().st_size for entry in path.iterdir() if entry.is_file())
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _log_outcome(outcome: Outcome) -> None:
+    name = f"row {outcome.row}, {outcome.lesion_id}"
+    for line in outcome.log:
+        _LOG.debug("%s: %s", name, line)
+    for finding in outcome.findings:
+        _LOG.log(logging.WARNING if finding.level == "warning" else logging.DEBUG, "%s: %s", name, finding)
+    if outcome.failure is not None:
+        _LOG.error("%s: failed (%s): %s", name, outcome.failure.stage, outcome.failure.sentence)
+    elif outcome.shard is not None:
+        for warning in outcome.shard.warnings:
+            _LOG.debug("%s: %s", name, warning)
+        _LOG.debug("%s: %s %s", name, "resumed" if outcome.resumed else "computed", outcome.shard.timings)
+
+
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Be silent: a full disk is told once, by the shard that cannot be written."""
+
+
+@contextmanager
+def _logged_to(path: Path) -> Iterator[None]:
+    """Append everything that this package logs to log.txt."""
+    try:
+        handler = _LogFile(path, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot be written: {error.strerror}; give another folder", where=str(path)) from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("radiomics_talent")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,237 @@
+"""The run folder: results that survive any end of the program, and the files that a researcher takes away.
+
+::
+
+    RUN/features.parquet  features.csv  failures.csv  provenance.json  log.txt
+    RUN/shards/<key>.json   one result, under the hash of everything that it depends on
+    RUN/run.json            settings and versions that every shard of this folder was made with
+    RUN/journal/            what is being worked on now; empty after a clean end
+
+A shard is written to a temporary file, forced to disk and renamed, and carries its own checksum: it is there whole
+or it is computed again. Shards are only added. Failures are never kept, so the next run tries again.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from typing import IO, TYPE_CHECKING, Any
+
+from radiomics_talent.errors import ConfigError, ExtractionError
+from radiomics_talent.extraction.outcome import Failure, Shard
+from radiomics_talent.extraction.provenance import different_keys, versions
+from radiomics_talent.features.table import FeatureTable, replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from radiomics_talent.settings import ExtractionSettings
+
+
+class RunFolderError(ExtractionError):
+    """The run folder cannot be written any more: the run ends, what is complete stays."""
+
+
+OUTPUTS = ("features.parquet", "features.csv", "failures.csv", "provenance.json")
+"""What a finished run leaves behind; absent while one is under way, so that nobody takes old values for new."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run folder, by its paths. Cheap to send to a worker; holding the lock is the affair of `open_run`."""
+
+    path: Path
+
+    @property
+    def shards(self) -> Path:
+        """Folder of results."""
+        return self.path / "shards"
+
+    @property
+    def journal(self) -> Path:
+        """Folder of what is being worked on."""
+        return self.path / "journal"
+
+    @property
+    def preprocessed(self) -> Path:
+        """Folder of resampled crops and masks."""
+        return self.path / "preprocessed"
+
+    @property
+    def log(self) -> Path:
+        """Log file."""
+        return self.path / "log.txt"
+
+
+@contextmanager
+def open_run(out: Path, settings: ExtractionSettings) -> Iterator[RunFolder]:
+    """Open a run folder, new or to be resumed, for this process alone.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be written, is no run folder, is in use, or was made with other settings or versions.
+    """
+    folder = RunFolder(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(out)
+        lock = (out / ".lock").open("a+")
+    except OSError as error:
+        raise ConfigError(f"cannot be written: {error.strerror}; give another folder", where=str(out)) from error
+    with lock:
+        _lock(lock, out)
+        try:
+            _prepare(folder, settings)
+        except OSError as error:
+            raise ConfigError(f"cannot be written: {error.strerror}; give another folder", where=str(out)) from error
+        yield folder
+
+
+def write_shard(folder: RunFolder, shard: Shard) -> None:
+    """Keep a result; when this returns, it is on disk.
+
+    Raises
+    ------
+    RunFolderError
+        The folder cannot be written any more.
+    """
+    body = json.dumps(asdict(shard))
+    with told(folder), replacing(_shard_path(folder, shard.key)) as temporary:
+        temporary.write_text(f"{_checksum(body)}\n{body}\n", encoding="utf-8")
+
+
+def read_shard(folder: RunFolder, key: str) -> Shard | None:
+    """Return the result kept under `key`; None when there is none, or it is damaged and has to be made again."""
+    try:
+        checksum, _, body = _shard_path(folder, key).read_text(encoding="utf-8").partition("\n")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    body = body.removesuffix("\n")
+    if checksum != _checksum(body):
+        logging.getLogger(__name__).warning("shard %s is damaged and is computed again", key)
+        return None
+    data: dict[str, Any] = json.loads(body)
+    data["warnings"] = tuple(data["warnings"])
+    return Shard(**data) if data["key"] == key else None
+
+
+def write_outputs(
+    folder: RunFolder, table: FeatureTable, failures: Sequence[Failure], provenance: dict[str, Any]
+) -> None:
+    """Write tables and provenance, each at once or not at all.
+
+    Raises
+    ------
+    RunFolderError
+        The folder cannot be written any more.
+    """
+    with told(folder):
+        _write_failures(folder.path / "failures.csv", failures)
+        with replacing(folder.path / "provenance.json") as temporary:
+            temporary.write_text(json.dumps(provenance, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        table.write(folder.path)
+
+
+@contextmanager
+def told(folder: RunFolder) -> Iterator[None]:
+    """Turn a failure to write into one sentence that says that nothing is lost."""
+    try:
+        yield
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot be written any more: {error.strerror or error}; make room (or the folder writable) and repeat "
+            "the command: what is complete is kept",
+            where=str(folder.path),
+        ) from error
+
+
+def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        names = [f.name for f in fields(Failure)]
+        writer.writerow(names)
+        writer.writerows([getattr(failure, name) for name in names] for failure in failures)
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Refuse a folder with files of others: tables in it would be replaced."""
+    names = {p.name for p in out.iterdir() if not p.name.startswith(".tmp-")}
+    if names - {"log.txt", ".lock", "shards", "journal"} and "run.json" not in names:
+        raise ConfigError(
+            f"the folder is not empty and was not made by extract (it holds {min(names - {'.lock'})}); "
+            "give a new folder",
+            where=str(out),
+        )
+
+
+def _lock(lock: IO[str], out: Path) -> None:
+    try:
+        # The kernel drops the lock with the process, however it ends: none is ever stale.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in {errno.EAGAIN, errno.EACCES}:
+            raise ConfigError(
+                "another extract is working on this folder; wait until it has finished, or give another folder",
+                where=str(out),
+            ) from error
+        logging.getLogger(__name__).warning("%s cannot be locked (%s)", out, error.strerror)
+
+
+def _prepare(folder: RunFolder, settings: ExtractionSettings) -> None:
+    made_with = {"settings": settings.canonical(), "settings_sha256": settings.hash, "versions": versions()}
+    record = folder.path / "run.json"
+    if record.exists():
+        _refuse_other(_read_record(record), made_with, folder.path)
+    else:
+        with replacing(record) as temporary:
+            temporary.write_text(json.dumps(made_with, indent=1) + "\n", encoding="utf-8")
+    for part in (folder.shards, folder.journal):
+        part.mkdir(exist_ok=True)
+    for leftover in (*folder.path.glob(".tmp-*"), *folder.shards.glob(".tmp-*"), *folder.preprocessed.glob("*/.tmp-*")):
+        leftover.unlink(missing_ok=True)
+    for name in OUTPUTS:
+        (folder.path / name).unlink(missing_ok=True)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ConfigError("is damaged; give a new folder", where=str(path)) from error
+
+
+def _refuse_other(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
+    # Compared as JSON gives it back: tuples are lists there.
+    new = json.loads(json.dumps(new))
+    if old["settings_sha256"] != new["settings_sha256"]:
+        keys = ", ".join(different_keys(old["settings"], new["settings"]))
+        raise ConfigError(
+            f"the folder holds a run with other settings: {keys} differ; give another folder, or the old settings",
+            where=str(out),
+        )
+    if old["versions"] != new["versions"]:
+        changed = "; ".join(
+            f"{name} {old['versions'].get(name, 'absent')}, now {new['versions'].get(name, 'absent')}"
+            for name in different_keys(old["versions"], new["versions"])
+        )
+        raise ConfigError(
+            f"the folder holds a run made with other versions ({changed}); one table must not mix them: give "
+            "another folder, or install the old versions",
+            where=str(out),
+        )
+
+
+def _shard_path(folder: RunFolder, key: str) -> Path:
+    return folder.shards / f"{key}.json"
+
+
+def _checksum(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()

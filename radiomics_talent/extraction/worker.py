@@ -1,0 +1,301 @@
+"""What one task does: read a scan once, then its lesions one by one, in any process.
+
+A task never raises because of a lesion and never prints; everything that it has to say is in its outcomes.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+import traceback
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from radiomics_talent.cohort.case import inspect_case, inspect_scan, split_parts
+from radiomics_talent.errors import TalentError
+from radiomics_talent.extraction.journal import Journal, journal_of
+from radiomics_talent.extraction.outcome import Failure, Outcome, Shard, Stage
+from radiomics_talent.extraction.preprocessed import save_prepared
+from radiomics_talent.extraction.provenance import content_key, image_sha256, mask_sha256
+from radiomics_talent.extraction.store import RunFolder, RunFolderError, read_shard, told, write_shard
+from radiomics_talent.features import engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from radiomics_talent.cohort.case import Case, Scan
+    from radiomics_talent.cohort.manifest import Lesion
+    from radiomics_talent.findings import Finding
+    from radiomics_talent.settings import ExtractionSettings
+
+_LIBRARIES = ("radiomics_talent", "radiomics", "pydicom", "highdicom")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTask:
+    """The lesions of one scan, and what to do with them.
+
+    Attributes
+    ----------
+    lesions : tuple of Lesion
+        Rows that share a scan.
+    settings : ExtractionSettings
+        The settings.
+    folder : RunFolder
+        Where shards and journal are.
+    run_id : str
+        Name of this run, which tells its own results from older ones.
+    versions : dict of str to str
+        What the results depend on beside voxels and settings.
+    timeout_s : float or None
+        Seconds after which the kernel ends the process, for reading the scan and for each lesion. Only for a
+        process that may be ended.
+    save_preprocessed : bool
+        Whether to keep the resampled crop and mask.
+    given_up : dict
+        Failures of (row, part) that killed a worker before.
+    """
+
+    lesions: tuple[Lesion, ...]
+    settings: ExtractionSettings
+    folder: RunFolder
+    run_id: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    timeout_s: float | None = None
+    save_preprocessed: bool = False
+    given_up: dict[tuple[int, int], Failure] = field(default_factory=dict)
+
+    @property
+    def journal(self) -> Journal:
+        """The task's own journal."""
+        return journal_of(self.folder.journal, self.lesions[0].row)
+
+
+def extract_scan(task: ScanTask) -> tuple[Outcome, ...]:
+    """Extract the features of every lesion of a scan, or find them in the run folder.
+
+    Raises
+    ------
+    RunFolderError
+        The run folder cannot be written any more; every other failure is an outcome.
+    """
+    return walk_scan(task, _extracted)
+
+
+def walk_scan(task: ScanTask, compute: Callable[[ScanTask, Case, ScanHash], Outcome]) -> tuple[Outcome, ...]:
+    """Read the scan of a task and give each of its lesions to `compute`.
+
+    Parameters
+    ----------
+    task : ScanTask
+        The task.
+    compute : callable
+        From the task, a lesion and its scan's hash to an outcome.
+
+    Returns
+    -------
+    tuple of Outcome
+        One for each lesion, in the order of the task.
+    """
+    journal, first = task.journal, task.lesions[0]
+    try:
+        with told(task.folder):
+            journal.begin(first.row, 0, first.key, "scan", done=0)
+        with _heard(quotes=False) as lines, _time_limit(task.timeout_s):
+            found, scan, failure = _read_scan(task)
+        if scan is None:
+            return tuple(_failed(lesion, failure, log=tuple(lines)) for lesion in task.lesions)
+        hashed = ScanHash(scan)
+        outcomes: list[Outcome] = []
+        for done, lesion in enumerate(task.lesions):
+            mine = [*_lesion_outcomes(task, lesion, scan, hashed, compute, done)]
+            outcomes += [
+                replace(o, findings=tuple(dict.fromkeys((*found, *o.findings))), log=(*lines, *o.log)) for o in mine
+            ]
+            lines = []  # what reading the scan had to say is told once
+        return tuple(outcomes)
+    finally:
+        journal.end()
+
+
+class ScanHash:
+    """The hash of a scan, made when it is first asked for and then remembered."""
+
+    def __init__(self, scan: Scan) -> None:
+        self._image = scan.image
+        self._sha256 = ""
+
+    def of(self, case: Case) -> str:
+        """Return the hash of the image of a lesion of the scan."""
+        if case.image is not self._image:
+            return image_sha256(case.image)
+        if not self._sha256:
+            self._sha256 = image_sha256(self._image)
+        return self._sha256
+
+
+_Reason = tuple[Stage, str]
+
+
+def _read_scan(task: ScanTask) -> tuple[tuple[Finding, ...], Scan | None, _Reason]:
+    lesion = task.lesions[0]
+    try:
+        findings, scan = inspect_scan(lesion, task.settings)
+    except Exception as error:  # noqa: BLE001  # any error is this scan's failure, and the others go on
+        return (), None, ("scan", _sentence(error, "reading the scan", quotes=False))
+    return findings, scan, ("scan", _first_error(findings))
+
+
+def _lesion_outcomes(
+    task: ScanTask,
+    lesion: Lesion,
+    scan: Scan,
+    hashed: ScanHash,
+    compute: Callable[[ScanTask, Case, ScanHash], Outcome],
+    done: int,
+) -> Iterator[Outcome]:
+    with told(task.folder):
+        task.journal.begin(lesion.row, 0, lesion.key, "mask", done=done)
+    with _heard(quotes=False) as lines, _time_limit(task.timeout_s):
+        findings, cases, reason = _read_lesion(task, lesion, scan)
+    if not cases:
+        yield _failed(lesion, reason, findings=findings, log=tuple(lines))
+        return
+    splits = task.settings.mask.components == "split"
+    for number, case in enumerate(cases, start=1):
+        part = number if splits else 0
+        with told(task.folder):
+            task.journal.begin(lesion.row, part, case.lesion.key, "features", done=done)
+        given_up = task.given_up.get((lesion.row, part))
+        if given_up is not None:
+            outcome = Outcome(lesion.row, part, case.lesion.lesion_id, failure=given_up)
+        else:
+            with _heard(quotes=True) as said, _time_limit(task.timeout_s):
+                outcome = _computed(task, case, hashed, compute)
+            outcome = replace(outcome, log=(*outcome.log, *said))
+        yield replace(
+            outcome, row=lesion.row, part=part, findings=(*findings, *outcome.findings), log=(*lines, *outcome.log)
+        )
+        lines.clear()
+
+
+def _read_lesion(task: ScanTask, lesion: Lesion, scan: Scan) -> tuple[tuple[Finding, ...], tuple[Case, ...], _Reason]:
+    try:
+        findings, case = inspect_case(lesion, task.settings, scan=scan)
+        if case is None:
+            return findings, (), ("mask", _first_error(findings))
+        splits = task.settings.mask.components == "split"
+        return findings, split_parts(case) if splits else (case,), ("mask", "")
+    except Exception as error:  # noqa: BLE001  # any error is this lesion's failure, and the others go on
+        return (), (), ("mask", _sentence(error, "reading the mask", quotes=False))
+
+
+def _computed(
+    task: ScanTask, case: Case, hashed: ScanHash, compute: Callable[[ScanTask, Case, ScanHash], Outcome]
+) -> Outcome:
+    try:
+        return compute(task, case, hashed)
+    except RunFolderError:
+        raise
+    except Exception as error:  # noqa: BLE001  # any error is this lesion's failure, and the others go on
+        return _failed(case.lesion, ("features", _sentence(error, "computing features", quotes=True)))
+
+
+def _extracted(task: ScanTask, case: Case, hashed: ScanHash) -> Outcome:
+    started = time.perf_counter()
+    image, mask = hashed.of(case), mask_sha256(case.mask)
+    key = content_key(image, mask, case.lesion.label, task.settings.hash, task.versions)
+    shard = read_shard(task.folder, key)
+    if task.save_preprocessed:
+        save_prepared(task.folder, case, task.settings, key)
+    if shard is None:
+        timings = {"hash": time.perf_counter() - started}
+        # The mask of a case is 0 and 1, whatever label its file has.
+        features = engine.extract(case.image, case.mask, task.settings, label=1)
+        timings |= features.timings
+        shard = Shard(key, image, mask, task.run_id, dict(features), tuple(features.warnings), timings)
+        write_shard(task.folder, shard)
+    lesion = case.lesion
+    return Outcome(lesion.row, 0, lesion.lesion_id, shard=shard, resumed=shard.run_id != task.run_id)
+
+
+def _failed(
+    lesion: Lesion, reason: _Reason, *, findings: tuple[Finding, ...] = (), log: tuple[str, ...] = ()
+) -> Outcome:
+    failure = Failure(lesion.row, lesion.patient_id, lesion.lesion_id, *reason)
+    return Outcome(lesion.row, 0, lesion.lesion_id, failure=failure, findings=findings, log=log)
+
+
+def _first_error(findings: tuple[Finding, ...]) -> str:
+    return next((str(f) for f in findings if f.is_error), "")
+
+
+def _sentence(error: Exception, doing: str, *, quotes: bool) -> str:
+    """Return the sentence of an error; the traceback of one that nobody foresaw goes to the log.
+
+    Without `quotes` the error's own text stays out: a DICOM reader may quote a header, and so a name.
+    """
+    if isinstance(error, TalentError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"not enough memory while {doing}; run again with fewer --jobs"
+    if quotes:
+        trace = "".join(traceback.format_exception(error))
+    else:
+        trace = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
+    logging.getLogger(__name__).error("unexpected error while %s\n%s", doing, trace)
+    return f"unexpected {type(error).__name__} while {doing}; log.txt has the details, please report them"
+
+
+class _Lines(logging.Handler):
+    def __init__(self, *, quotes: bool) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+        self.quotes = quotes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.quotes or record.name.startswith("radiomics_talent"):
+            self.lines.append(f"{record.levelname} {record.name}: {record.getMessage()}")
+        else:
+            self.lines.append(f"{record.levelname} {record.name}: a message at {record.filename}:{record.lineno}")
+
+
+@contextmanager
+def _heard(*, quotes: bool) -> Iterator[list[str]]:
+    """Collect what libraries log and warn of; nothing reaches the screen.
+
+    Without `quotes` only the place is kept, not the text: readers of DICOM quote headers in their warnings.
+    """
+    collector = _Lines(quotes=quotes)
+    loggers = [logging.getLogger(name) for name in _LIBRARIES]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [collector], False
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield collector.lines
+            for w in caught:
+                text = str(w.message) if quotes else "a warning"
+                collector.lines.append(f"WARNING {w.category.__name__}: {text} ({w.filename}:{w.lineno})")
+    finally:
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    """Let the kernel end this process when the block takes too long: even C code that hangs obeys."""
+    if seconds is None:
+        yield
+        return
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
