@@ -40,6 +40,7 @@ ENHANCED_CT_CLASSES = CT_CLASSES - {"1.2.840.10008.5.1.4.1.1.2"}
 RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 SEG_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 """Segmentation and Label Map Segmentation Storage."""
+_USED_CLASSES = CT_CLASSES | SEG_CLASSES | {RTSTRUCT_CLASS}
 MEDIA_DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 
 _UNCOMPRESSED = frozenset({"", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
@@ -217,14 +218,16 @@ def looks_like_dicom(start: bytes) -> bool:
 
 def _instance(path: Path, ds: Dataset, file_size: int) -> Instance | None:
     meta = getattr(ds, "file_meta", None)
-    sop_class = _text(ds, "SOPClassUID") or (_text(meta, "MediaStorageSOPClassUID") if meta is not None else "")
+    named = _text(meta, "MediaStorageSOPClassUID") if meta is not None else ""
+    sop_class = _text(ds, "SOPClassUID") or named
     series = _text(ds, "SeriesInstanceUID")
-    if sop_class == MEDIA_DIRECTORY_CLASS:
+    if MEDIA_DIRECTORY_CLASS in {sop_class, named}:
         return None
-    if not series:
-        if sop_class in CT_CLASSES | SEG_CLASSES | {RTSTRUCT_CLASS}:
-            raise DicomError("SeriesInstanceUID is missing (is the file cut short?); export it again", where=str(path))
+    if not series and not _USED_CLASSES & {sop_class, named}:
         return None
+    for keyword, needed in (("SeriesInstanceUID", True), ("Rows", named in CT_CLASSES or sop_class in CT_CLASSES)):
+        if needed and not _text(ds, keyword):
+            raise DicomError(f"{keyword} is missing (is the file cut short?); export it again", where=str(path))
     syntax = _text(meta, "TransferSyntaxUID") if meta is not None else ""
     n_frames = _integer(ds, "NumberOfFrames") or 1
     missing = 0

@@ -127,7 +127,10 @@ def _inspect_files(instances: Sequence[Instance], where: str) -> list[Finding]:
         findings.append(Finding("geometry-missing", sentence, where))
     cut = [i for i in instances if i.missing_bytes]
     if cut:
-        sentence = f"{_some(cut, instances)}: the file is shorter than its pixel data ({cut[0].missing_bytes} bytes or more are missing); copy it again"
+        sentence = (
+            f"{_some(cut, instances)}: the file is shorter than its pixel data "
+            f"({cut[0].missing_bytes} bytes or more are missing); copy it again"
+        )
         findings.append(Finding("truncated-pixel-data", sentence, where))
     frames = {i.frame_of_reference_uid for i in instances}
     if len(frames) > 1:
@@ -142,7 +145,10 @@ def _inspect_values(slices: Sequence[Slice], where: str) -> list[Finding]:
     findings = []
     bare = [s for s in slices if s.plane.slope is None or s.plane.intercept is None or s.plane.slope == 0]
     if bare:
-        sentence = f"{_count(bare, slices)} without RescaleSlope and RescaleIntercept: the values are not known to be HU; export the original images"
+        sentence = (
+            f"{_count(bare, slices)} without RescaleSlope and RescaleIntercept: the values are not known to be HU; "
+            "export the original images"
+        )
         findings.append(Finding("rescale-missing", sentence, where))
     types = sorted({s.plane.rescale_type for s in slices} - HU_TYPES)
     if types:
@@ -177,7 +183,10 @@ def _inspect_alike(slices: Sequence[Slice], where: str) -> list[Finding]:
             return [Finding("geometry-missing", sentence, where)]
     skewed = [s for s in slices if find_axes(s.plane.orientation or ()) is None]
     if skewed:
-        sentence = f"ImageOrientationPatient of {_count(skewed, slices)} is not two perpendicular unit vectors; export the original images"
+        sentence = (
+            f"ImageOrientationPatient of {_count(skewed, slices)} is not two perpendicular unit vectors; "
+            "export the original images"
+        )
         return [Finding("geometry-missing", sentence, where)]
     return _inspect_mixture(slices, where)
 
@@ -186,12 +195,18 @@ def _inspect_mixture(slices: Sequence[Slice], where: str) -> list[Finding]:
     findings = []
     other = [s for s in slices if not same_orientation(slices[0].plane, s.plane)]
     if other:
-        sentence = f"{min(len(other), len(slices) - len(other))} of {len(slices)} slices have another orientation than the rest; index again, or remove them"
+        fewer = min(len(other), len(slices) - len(other))
+        sentence = (
+            f"{fewer} of {len(slices)} slices have another orientation than the rest; index again, or remove them"
+        )
         findings.append(Finding("mixed-orientation", sentence, where))
     sizes = {_size(s) for s in slices}
     if any(not same_size(slices[0].instance, slices[0].plane, s.instance, s.plane) for s in slices):
         listed = ", ".join(f"{r} x {c} at {y:g} x {x:g} mm" for r, c, y, x in sorted(sizes)[:3])
-        sentence = f"the slices differ in Rows, Columns or PixelSpacing ({listed}); index again, or remove those that do not belong"
+        sentence = (
+            f"the slices differ in Rows, Columns or PixelSpacing ({listed}); "
+            "index again, or remove those that do not belong"
+        )
         findings.append(Finding("mixed-size", sentence, where))
     return findings
 
@@ -202,13 +217,19 @@ def _inspect_thickness(slices: Sequence[Slice], stack: Stack, where: str) -> lis
         if not thickness or thickness <= 0:
             sentence = "the volume has one slice and no SliceThickness, so its depth is unknown; give the whole series"
             return [Finding("geometry-missing", sentence, where)]
-        sentence = f"the volume has one slice; its depth is SliceThickness ({thickness:g} mm); use 2D settings, or give the whole series"
+        sentence = (
+            f"the volume has one slice, as deep as SliceThickness says ({thickness:g} mm); "
+            "use 2D settings, or give the whole series"
+        )
         return [Finding("single-slice", sentence, where)]
     spacing = float(np.median(np.diff(stack.along_mm)))
     if thickness is None or abs(thickness - spacing) <= max(0.05, 0.02 * spacing):
         return []
     relation = "overlap" if thickness > spacing else "leave gaps"
-    sentence = f"slices of {thickness:g} mm (SliceThickness) every {spacing:.4g} mm {relation}; know it when you use texture along z"
+    sentence = (
+        f"slices of {thickness:g} mm (SliceThickness) every {spacing:.4g} mm {relation}; "
+        "know it when you use texture along z"
+    )
     return [Finding("slice-thickness-differs", sentence, where)]
 
 

@@ -128,7 +128,10 @@ def _by_frame(
         )
         return same[0], (Finding("mask-other-series", sentence, where),) if refers else ()
     if same:
-        sentence = f"{len(same)} CT volumes share its frame of reference ({_list(same)}) and it names none; fill image and series_uid by hand"
+        sentence = (
+            f"{len(same)} CT volumes share its frame of reference ({_list(same)}) and it names none of them; "
+            "fill image and series_uid by hand"
+        )
         return None, (Finding("mask-unlinked", sentence, where),)
     other = [s for s in series if s.series_instance_uid in mask.series_instance_uids]
     if other:

@@ -10,7 +10,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     # Ordered: a phrase is taken out before the words in it are looked for.
     "native": (
         r"non?[ -]?contra?st\w*", r"without (?:iv )?contrast", r"w/?o(?: (?:iv )?contrast)?",
-        r"un-?enhanced", r"unenh", r"non[ -]?enhanced", r"nce?ct", r"n/?c", r"pre[ -]?contrast",
+        r"un-?enhanced", r"unenh", r"non[ -]?enhanced", r"ncct", r"n/?c", r"pre[ -]?contrast",
         r"sin (?:contraste|civ|medio de contraste)", r"s/c(?:iv)?", r"sem contraste",
         r"sans (?:injection|contraste|iv|pdc)", r"senza (?:mdc|mezzo di contrasto|contrasto)",
         r"ohne (?:km|kontrastmittel|kontrast)", r"zonder contrast",

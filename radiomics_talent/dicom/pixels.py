@@ -38,7 +38,9 @@ def read_stored_values(path: Path) -> NDArray[np.integer[Any]]:
     dataset = read_dataset(path)
     syntax = _name_transfer_syntax(dataset)
     if "PixelData" not in dataset:
-        raise DicomError("there are no pixel data, or they are incomplete; copy or export the images again", where=path.name)
+        raise DicomError(
+            "there are no pixel data, or they are incomplete; copy or export the images again", where=path.name
+        )
     try:
         with quiet_pydicom(), np.errstate(all="ignore"):
             values = pixel_array(dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, ""))

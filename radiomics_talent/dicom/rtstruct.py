@@ -84,7 +84,8 @@ def read_rtstruct_headers(path: Path) -> RtStruct:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return _header(_read(path))
+            stat = path.stat()
+            return _header(_open(path, stat.st_mtime_ns, stat.st_size))
         except BROKEN as error:
             raise DicomError(_unreadable(error), where=str(path)) from error
 
@@ -137,7 +138,10 @@ def _read(path: Path) -> pydicom.Dataset:
     try:
         ds = pydicom.dcmread(path)
     except InvalidDicomError as error:
-        raise ValueError("it is not a DICOM file") from error
+        # Some planning systems leave out the file's preamble; what follows tells whether it is DICOM at all.
+        ds = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        if "SOPClassUID" not in ds:
+            raise ValueError("it is not a DICOM file") from error
     if ds.get("SOPClassUID") != RTSTRUCT_CLASS and ds.get("Modality") != "RTSTRUCT":
         raise ValueError(f"its Modality is {ds.get('Modality') or 'absent'}, not RTSTRUCT")
     if "StructureSetROISequence" not in ds:
@@ -326,7 +330,7 @@ def _empty(result: RasterisedMask, name: str, n_open: int, where: str) -> Findin
     if result.n_contours + n_open == 0:
         reason = "has no contours"
     elif result.n_skipped == result.n_contours:
-        reason = f"has {result.n_contours + n_open} contours, none of which encloses an area"
+        reason = f"encloses no area with any of its contours ({result.n_contours + n_open})"
     else:
         reason = f"encloses {result.contour_volume_mm3:.3g} mm3 and no voxel centre"
     return Finding("mask-empty", f"ROI {name!r} {reason}; draw the lesion again, or remove the row", where)

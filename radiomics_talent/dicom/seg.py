@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import struct
 import warnings
 import zlib
@@ -39,7 +40,7 @@ LISTED_SEGMENTS = 20
 """A message lists at most so many segments."""
 BACKGROUND_CODE = "125040"
 """Code (DCM) of the segmented property type Background: a label map may describe its background as a segment."""
-# What pydicom and highdicom raise on objects that break the standard.
+# What pydicom and highdicom (which keeps its frames in SQLite) raise on objects that break the standard.
 BROKEN = (
     AttributeError,
     LookupError,
@@ -49,6 +50,7 @@ BROKEN = (
     RuntimeError,
     OSError,
     EOFError,
+    sqlite3.Error,
     struct.error,
     zlib.error,
 )
@@ -85,7 +87,8 @@ def read_seg_headers(path: Path) -> SegHeader:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return _header(_read(path, stop_before_pixels=True))
+            stat = path.stat()
+            return _header(path, stat.st_mtime_ns, stat.st_size)
         except BROKEN as error:
             raise DicomError(_unreadable(error), where=str(path)) from error
 
@@ -142,7 +145,10 @@ def _read(path: Path, *, stop_before_pixels: bool = False) -> pydicom.Dataset:
     return ds
 
 
-def _header(ds: pydicom.Dataset) -> SegHeader:
+@lru_cache(maxsize=1)
+def _header(path: Path, mtime_ns: int, size: int) -> SegHeader:
+    del mtime_ns, size  # part of the cache's key: a file that was written anew is read anew
+    ds = _read(path, stop_before_pixels=True)
     series = tuple(dict.fromkeys(str(s.SeriesInstanceUID) for s in _walk(ds, "ReferencedSeriesSequence")))
     instances = {
         str(i.ReferencedSOPInstanceUID)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from radiomics_talent.cohort.case import inspect_case, inspect_scan, split_parts
+from radiomics_talent.cohort.case import Footprint, inspect_case, inspect_overlaps, inspect_scan, split_parts
 from radiomics_talent.errors import TalentError
 from radiomics_talent.extraction.journal import Journal, journal_of
 from radiomics_talent.extraction.outcome import Failure, Outcome, Shard, Stage
@@ -109,16 +109,26 @@ def walk_scan(task: ScanTask, compute: Callable[[ScanTask, Case, ScanHash], Outc
         if scan is None:
             return tuple(_failed(lesion, failure, log=tuple(lines)) for lesion in task.lesions)
         hashed = ScanHash(scan)
+        footprints: list[Footprint] = []
         outcomes: list[Outcome] = []
         for done, lesion in enumerate(task.lesions):
-            mine = [*_lesion_outcomes(task, lesion, scan, hashed, compute, done)]
-            outcomes += [
-                replace(o, findings=tuple(dict.fromkeys((*found, *o.findings))), log=(*lines, *o.log)) for o in mine
-            ]
-            lines = []  # what reading the scan had to say is told once
-        return tuple(outcomes)
+            outcomes += _lesion_outcomes(task, lesion, scan, hashed, compute, footprints, done)
+        if outcomes:
+            outcomes[0] = replace(outcomes[0], log=(*lines, *outcomes[0].log))
+        shared = inspect_overlaps(footprints)
+        return tuple(_with_findings(task, outcome, found, shared) for outcome in outcomes)
     finally:
         journal.end()
+
+
+def _with_findings(
+    task: ScanTask, outcome: Outcome, found: tuple[Finding, ...], shared: tuple[Finding, ...]
+) -> Outcome:
+    """Add what was found about the scan, and about lesions that share voxels."""
+    lesion = next(x for x in task.lesions if x.row == outcome.row)
+    key = f"{lesion.patient_id}/{outcome.lesion_id}"
+    mine = tuple(f for f in shared if f.where == key)
+    return replace(outcome, findings=tuple(dict.fromkeys((*found, *outcome.findings, *mine))))
 
 
 class ScanHash:
@@ -155,6 +165,7 @@ def _lesion_outcomes(
     scan: Scan,
     hashed: ScanHash,
     compute: Callable[[ScanTask, Case, ScanHash], Outcome],
+    footprints: list[Footprint],
     done: int,
 ) -> Iterator[Outcome]:
     with told(task.folder):
@@ -164,6 +175,8 @@ def _lesion_outcomes(
     if not cases:
         yield _failed(lesion, reason, findings=findings, log=tuple(lines))
         return
+    if len(task.lesions) > 1:
+        footprints += map(Footprint.of, cases)
     splits = task.settings.mask.components == "split"
     for number, case in enumerate(cases, start=1):
         part = number if splits else 0

@@ -341,9 +341,8 @@ def _own_grid(contours: list[Points], geometry: Geometry) -> Geometry:
 def _fill(polygons: list[Points], slice_yx: NDArray[np.bool_]) -> None:
     """Set the pixels whose centres lie inside the polygons of one plane (even-odd)."""
     ny, nx = slice_yx.shape
-    points = np.vstack(polygons)
-    y0, y1 = _clip(points[:, 1], ny)
-    x0, x1 = _clip(points[:, 0], nx)
+    x0, x1 = _clip(np.concatenate([p[:, 0] for p in polygons]), nx)
+    y0, y1 = _clip(np.concatenate([p[:, 1] for p in polygons]), ny)
     if y1 <= y0 or x1 <= x0:
         return
     rows, x = _crossings(polygons, np.arange(y0, y1, dtype=np.float64))
@@ -359,8 +358,7 @@ def _areas(polygons: list[Points], size_xy: tuple[int, int]) -> tuple[float, flo
 
     Lengths are exact along x and summed over lines finer than the pixels: where pixels lie does not matter.
     """
-    points = np.vstack(polygons)
-    low, high = float(points[:, 1].min()), float(points[:, 1].max())
+    low, high = min(float(p[:, 1].min()) for p in polygons), max(float(p[:, 1].max()) for p in polygons)
     n_lines = int(np.clip(4 * (high - low), 64, 4096))
     height = (high - low) / n_lines
     lines = np.asarray(low + (np.arange(n_lines) + 0.5) * height, dtype=np.float64)

@@ -165,9 +165,7 @@ def test_every_voxel_of_an_oblique_stack_lies_where_dicom_says(tmp_path, angles,
     # PS3.3 C.7.6.2.1.1, equation of the plane: column index along the row direction, and the like.
     for k, (i, j) in enumerate([(0, 0), (15, 0), (0, 11), (15, 11)]):
         expected = (
-            positions[k]
-            + i * spacing[1] * np.asarray(orientation[:3])
-            + j * spacing[0] * np.asarray(orientation[3:])
+            positions[k] + i * spacing[1] * np.asarray(orientation[:3]) + j * spacing[0] * np.asarray(orientation[3:])
         )
         np.testing.assert_allclose(image.TransformIndexToPhysicalPoint((i, j, k)), expected, atol=2e-4)
 
@@ -196,7 +194,9 @@ def test_slices_run_along_the_normal_also_when_it_points_down(tmp_path):
     flipped = (1, 0, 0, 0, -1, 0)
     assert normal_of(flipped)[2] == -1
     stored = stored_values(4, 6, 6)
-    paths = write_ct_series(tmp_path, pixels=stored, positions=positions_of(4, orientation=flipped), orientation=flipped)
+    paths = write_ct_series(
+        tmp_path, pixels=stored, positions=positions_of(4, orientation=flipped), orientation=flipped
+    )
     series = load_ct(paths, REFUSE, where="x")
     np.testing.assert_array_equal(hu_of(series), stored - 1024)
     assert series.image.GetDirection() == (1, 0, 0, 0, -1, 0, 0, 0, -1)
@@ -210,9 +210,7 @@ def test_enhanced_ct_is_the_same_volume(tmp_path, orientation):
     stored, positions = stored_values(5, 12, 16), positions_of(5, orientation=orientation)
     slopes = [1, 2, 1, 0.5, 1]
     order = [3, 0, 4, 1, 2]
-    single = write_ct_series(
-        tmp_path / "s", pixels=stored, positions=positions, orientation=orientation, slopes=slopes
-    )
+    single = write_ct_series(tmp_path / "s", pixels=stored, positions=positions, orientation=orientation, slopes=slopes)
     multi = write_enhanced_ct(
         tmp_path / "m",
         positions[order],
@@ -522,7 +520,9 @@ def test_the_real_tilted_series_is_read_when_asked(shared_data):
 )  # fmt: skip
 def test_compressed_twins_decode_alike(shared_data, twin):
     folder = shared_data / "dicom_nasty/pydicom"
-    np.testing.assert_array_equal(read_stored_values(folder / f"{twin}.dcm"), read_stored_values(folder / "MR_small.dcm"))
+    np.testing.assert_array_equal(
+        read_stored_values(folder / f"{twin}.dcm"), read_stored_values(folder / "MR_small.dcm")
+    )
 
 
 @pytest.mark.parametrize("twin", ["RLE", "big_endian", "jpeg_2k_lossless", "jpeg_ls_lossless"])
@@ -535,7 +535,7 @@ def test_compressed_multiframe_twins_decode_alike(shared_data, twin):
 
 @pytest.mark.parametrize("name", ["pydicom/MR_truncated.dcm", "pydicom_data/emri_small_jpeg_2k_lossless_too_short.dcm"])
 def test_real_truncated_pixels_are_refused(shared_data, name):
-    with pytest.raises(DicomError, match="pixel data (are too short|or they are incomplete)"):
+    with pytest.raises(DicomError, match=r"are too short|there are no pixel data, or they are incomplete"):
         read_stored_values(shared_data / "dicom_nasty" / name)
 
 

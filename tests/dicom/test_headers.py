@@ -46,7 +46,15 @@ def test_a_file_without_preamble_and_meta_information_is_read(tmp_path, syntax):
 
 @pytest.mark.parametrize(
     "junk",
-    [b"", b"DICM", b"\0" * 4096, b"hello world, this is text\n" * 20, b"PK\x03\x04" * 99, b"\x89PNG\r\n\x1a\n" * 30, bytes(range(256)) * 4],
+    [
+        b"",
+        b"DICM",
+        b"\0" * 4096,
+        b"hello world, this is text\n" * 20,
+        b"PK\x03\x04" * 99,
+        b"\x89PNG\r\n\x1a\n" * 30,
+        bytes(range(256)) * 4,
+    ],
 )
 def test_junk_is_not_dicom(tmp_path, junk):
     path = tmp_path / "junk"

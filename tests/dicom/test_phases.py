@@ -6,20 +6,20 @@ from radiomics_talent.dicom.phases import find_contrast_phase
 @pytest.mark.parametrize(
     ("text", "phase"),
     [
-        ("ABD ART 1.0 B30f", "arterial"),
+        ("ABDOMEN ART 1.0 B30f", "arterial"),
         ("Abdomen art. 3.0", "arterial"),
         ("Late arterial phase", "arterial"),
-        ("FASE ARTERIAL TARDIA", "arterial"),
+        ("FASE ARTERIAL TARDIA", "arterial"),  # codespell:ignore fase
         ("phase artérielle", "arterial"),
         ("Leber arteriell", "arterial"),
         ("portal venous", "portal-venous"),
-        ("ABD_PV_3mm", "portal-venous"),
+        ("ABDOMEN_PV_3mm", "portal-venous"),
         ("Oberbauch portalvenös", "portal-venous"),
-        ("Fase Portal", "portal-venous"),
+        ("Fase Portal", "portal-venous"),  # codespell:ignore fase
         ("Thorax venös", "venous"),
         ("VENOSA", "venous"),
         ("Liver delayed 3 min", "delayed"),
-        ("fase tardía", "delayed"),
+        ("fase tardía", "delayed"),  # codespell:ignore fase
         ("phase tardive", "delayed"),
         ("Spätphase", "delayed"),
         ("Abdomen nativ", "native"),
@@ -33,7 +33,7 @@ from radiomics_talent.dicom.phases import find_contrast_phase
         ("C+", "contrast"),
         ("Thorax mit KM", "contrast"),
         ("con contraste", "contrast"),
-        ("Abd nativ art ven", ""),
+        ("Abdomen nativ art ven", ""),
         ("Part 1, Nicole, ventral", ""),
         ("1.25mm STD", ""),
         ("", ""),

@@ -62,7 +62,16 @@ def test_slices_are_sorted_along_the_normal(tmp_path):
         {"ConvolutionKernel": lambda phase, i: ["B30f", "B70f"][phase]},
         {},
     ],
-    ids=["acquisition", "acquisition-by-table-step", "time", "time-by-slice", "trigger", "temporal", "kernel", "number"],
+    ids=[
+        "acquisition",
+        "acquisition-by-table-step",
+        "time",
+        "time-by-slice",
+        "trigger",
+        "temporal",
+        "kernel",
+        "number",
+    ],
 )
 def test_two_phases_in_one_series(tmp_path, by_phase):
     assert numbers_of(volumes_of(two_phases(tmp_path, **by_phase))) == [FIRST, SECOND]

@@ -1,0 +1,169 @@
+"""``radiomics-talent doctor``: what is installed, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from importlib.util import find_spec
+
+import typer
+
+_EXPECTED_RADIOMICS = "pyradiomics"
+_MEND_PYRADIOMICS = (
+    "python -m pip install numpy 'setuptools<81' wheel && "
+    "python -m pip install --no-build-isolation 'pyradiomics==3.0.1'"
+)
+_FIND_VERSION = "import radiomics; from radiomics import _cmatrices, _cshape; print(radiomics.__version__)"
+_DECODERS = {
+    "uncompressed, deflated, RLE": (("pydicom", "pydicom"),),
+    "JPEG (baseline, extended, lossless)": (("gdcm", "python-gdcm"), ("libjpeg", "pylibjpeg-libjpeg")),
+    "JPEG-LS": (("jpeg_ls", "pyjpegls"), ("gdcm", "python-gdcm")),
+    "JPEG 2000": (("openjpeg", "pylibjpeg-openjpeg"), ("gdcm", "python-gdcm")),
+}
+"""Transfer syntaxes, and the modules (with their distributions) any of which decodes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of the report; `mend` is empty when all is well."""
+
+    section: str
+    name: str
+    value: str
+    ok: bool = True
+    mend: str = ""
+
+
+def doctor(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+    """Say what is installed, what is missing, and how to mend it.
+
+    Ends with exit code 1 when something needed is missing.
+
+    Example: radiomics-talent doctor
+    """
+    items = [*_system(), *_dependencies(), *_radiomics(), *_decoders()]
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"ok": all(i.ok for i in items), "items": [asdict(i) for i in items]}, indent=2))
+    else:
+        _print(items)
+    if not all(i.ok for i in items):
+        raise typer.Exit(1)
+
+
+def _print(items: list[Item]) -> None:
+    width = max(len(i.name) for i in items)
+    section = ""
+    for item in items:
+        if item.section != section:
+            section = item.section
+            typer.echo(f"\n{section}")
+        typer.echo(f"  {'ok ' if item.ok else 'BAD'} {item.name:{width}}  {item.value}".rstrip())
+    bad = [i for i in items if not i.ok]
+    typer.echo("\nall is well" if not bad else f"\n{len(bad)} problems; to mend them:")
+    for command in dict.fromkeys(i.mend for i in bad if i.mend):
+        typer.echo(f"  {command}")
+
+
+def _system() -> list[Item]:
+    from radiomics_talent import __version__
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    python_ok = sys.version_info >= (3, 11)
+    return [
+        Item("system", "radiomics-talent", __version__),
+        Item("system", "Python", platform.python_version(), python_ok, "" if python_ok else "install Python 3.11"),
+        Item("system", "operating system", platform.platform()),
+        Item("system", "processors", f"{cores} usable"),
+        Item("system", "memory", _memory()),
+    ]
+
+
+def _memory() -> str:
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
+        return "unknown"
+    return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f} GiB"
+
+
+def _dependencies() -> list[Item]:
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        return [Item("dependencies", "packaging", "missing", ok=False, mend="python -m pip install packaging")]
+    try:
+        texts = metadata.requires("radiomics-talent") or []
+    except metadata.PackageNotFoundError:
+        mend = "python -m pip install ."
+        return [Item("dependencies", "radiomics-talent", "not installed, only on the path", ok=False, mend=mend)]
+    items = []
+    for requirement in sorted((Requirement(t) for t in texts), key=lambda r: r.name.lower()):
+        if requirement.marker and not requirement.marker.evaluate({"extra": "reference"}):
+            continue
+        if requirement.name.lower() != _EXPECTED_RADIOMICS:  # judged by the module that it supplies
+            items.append(_dependency(requirement.name, str(requirement.specifier), requirement.specifier.contains))
+    return items
+
+
+def _dependency(name: str, wanted: str, fits: object) -> Item:
+    mend = f"python -m pip install '{name}{wanted}'"
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return Item("dependencies", name, f"missing, expected {wanted}", ok=False, mend=mend)
+    if callable(fits) and not fits(version, prereleases=True):
+        return Item("dependencies", name, f"{version}, expected {wanted}", ok=False, mend=mend)
+    return Item("dependencies", name, version)
+
+
+def _radiomics() -> list[Item]:
+    names = sorted(set(metadata.packages_distributions().get("radiomics", [])))
+    found = [f"{name} {metadata.version(name)}" for name in names]
+    if not names:
+        value = "no distribution supplies the module radiomics"
+        return [Item("PyRadiomics", "distribution", value, ok=False, mend=_MEND_PYRADIOMICS)]
+    removal = f"python -m pip uninstall --yes {' '.join(names)} && {_MEND_PYRADIOMICS}"
+    if len(names) > 1:
+        value = f"{' and '.join(found)} supply the same module and overwrite each other"
+        first = Item("PyRadiomics", "distribution", value, ok=False, mend=removal)
+    elif names[0].lower() != _EXPECTED_RADIOMICS:
+        value = f"{found[0]} is a fork; its features need not be PyRadiomics'"
+        first = Item("PyRadiomics", "distribution", value, ok=False, mend=removal)
+    else:
+        right = metadata.version(names[0]) == "3.0.1"
+        value = found[0] if right else f"{found[0]}, expected 3.0.1 (3.1.0 on the registry is broken)"
+        first = Item("PyRadiomics", "distribution", value, right, "" if right else removal)
+    return [first, _extensions(removal)]
+
+
+def _extensions(mend: str) -> Item:
+    """Import the compiled parts in a process of its own: a bad build may crash it."""
+    try:
+        run = subprocess.run(  # noqa: S603 (our own interpreter, a constant)
+            [sys.executable, "-W", "ignore", "-c", _FIND_VERSION],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Item("PyRadiomics", "C extensions", "importing them takes forever", ok=False, mend=mend)
+    if run.returncode == 0:
+        return Item("PyRadiomics", "C extensions", "import")
+    last = (run.stderr.strip().splitlines() or ["the process crashed"])[-1]
+    return Item("PyRadiomics", "C extensions", f"do not import: {last}", ok=False, mend=mend)
+
+
+def _decoders() -> list[Item]:
+    items = []
+    for syntax, choices in _DECODERS.items():
+        there = [distribution for module, distribution in choices if find_spec(module) is not None]
+        mend = "" if there else f"python -m pip install {choices[0][1]}"
+        value = ", ".join(there) or "no decoder"
+        items.append(Item("DICOM transfer syntaxes", syntax, value, bool(there), mend))
+    return items

@@ -1,0 +1,189 @@
+"""``radiomics-talent extract``: from a checked cohort to a feature table."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from radiomics_talent.extraction.plan import Plan
+    from radiomics_talent.extraction.run import RunResult
+    from radiomics_talent.settings import ExtractionSettings
+
+_MOST_SENTENCES = 20
+
+
+def extract(
+    cohort: Path = typer.Argument(help="The cohort table that index wrote.", metavar="COHORT.CSV"),
+    config: str = typer.Option(
+        ..., "--config", help="A preset, a settings file, or a PyRadiomics parameter file.", metavar="NAME|PATH"
+    ),
+    out: Path | None = typer.Option(None, "--out", help="Run folder: new, or of a run to go on with.", metavar="RUN"),
+    jobs: int = typer.Option(0, "--jobs", min=0, help="Worker processes; 0 takes every CPU."),
+    timeout: float = typer.Option(
+        3600.0, "--timeout", min=0.0, help="Longest time for a lesion in seconds; 0 sets no limit."
+    ),
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="Read and check everything, foretell grey levels, memory and time; write nothing."
+    ),
+    save_preprocessed: bool = typer.Option(
+        False, "--save-preprocessed", help="Keep the resampled crops and masks (NRRD) in RUN/preprocessed."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Extract the features of every lesion into RUN; the same command goes on with a run that was stopped.
+
+    Writes features.parquet, features.csv, failures.csv, provenance.json and log.txt. Exit code 0: every lesion has
+    features; 1: some failed; 2: nothing was begun; 130: stopped by Ctrl-C.
+
+    Example: radiomics-talent extract cohort.csv --config talent-ct --out run1 --jobs 4
+    """
+    from radiomics_talent.cohort.manifest import load_cohort
+    from radiomics_talent.errors import ConfigError
+    from radiomics_talent.settings import ExtractionSettings
+
+    settings = ExtractionSettings.from_yaml(config)
+    if out is None and not dry_run:
+        raise ConfigError("--out is missing; name the run folder, or ask for --dry-run")
+    if dry_run:
+        _dry_run(cohort, settings, jobs or _cpus(), timeout or None, as_json=as_json)
+        return
+    assert out is not None
+    from radiomics_talent.cli.progress import progress
+    from radiomics_talent.extraction.run import run_extraction
+
+    table = load_cohort(cohort)
+    try:
+        with progress("extracting", "lesions") as bar:
+            result = run_extraction(
+                table,
+                settings,
+                out,
+                jobs=jobs or _cpus(),
+                timeout_s=timeout or None,
+                progress=lambda p: bar(p.done, p.total),
+                save_preprocessed=save_preprocessed,
+                command=sys.argv[1:],
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; what is complete is kept in {out}: repeat the command to go on", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(_as_json(_run_record(result)) if as_json else _run_text(result))
+    if result.failures:
+        raise typer.Exit(1)
+
+
+def _dry_run(cohort: Path, settings: ExtractionSettings, jobs: int, timeout_s: float | None, *, as_json: bool) -> None:
+    from radiomics_talent.cli.progress import progress
+    from radiomics_talent.cohort.manifest import load_cohort
+    from radiomics_talent.extraction.plan import plan_extraction
+
+    with progress("reading", "lesions") as bar:
+        plan = plan_extraction(
+            load_cohort(cohort), settings, jobs=jobs, timeout_s=timeout_s, progress=lambda p: bar(p.done, p.total)
+        )
+    typer.echo(_as_json(_plan_record(plan)) if as_json else _plan_text(plan))
+    if plan.failures:
+        raise typer.Exit(1)
+
+
+def _run_text(result: RunResult) -> str:
+    counts = f"{result.n_done} lesions with {len(result.table.features)} features"
+    resumed = f", {result.n_resumed} of them from an earlier run" if result.n_resumed else ""
+    lines = [f"{counts}{resumed}; {len(result.failures)} failed; {result.seconds:.1f} s"]
+    lines += [
+        f"  row {failure.row} ({failure.key}), {failure.stage}: {failure.sentence}"
+        for failure in result.failures[:_MOST_SENTENCES]
+    ]
+    if len(result.failures) > _MOST_SENTENCES:
+        lines.append(f"  and {len(result.failures) - _MOST_SENTENCES} more, see {result.out / 'failures.csv'}")
+    if result.n_warnings:
+        lines.append(f"{result.n_warnings} warnings, see {result.out / 'log.txt'} (or run check)")
+    lines.append(f"table: {result.out / 'features.csv'} (and features.parquet)")
+    return "\n".join(lines)
+
+
+def _run_record(result: RunResult) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "out": str(result.out),
+        "lesions": result.n_done,
+        "features": len(result.table.features),
+        "resumed": result.n_resumed,
+        "warnings": result.n_warnings,
+        "seconds": round(result.seconds, 3),
+        "failures": [asdict(failure) for failure in result.failures],
+    }
+
+
+def _plan_text(plan: Plan) -> str:
+    rows: list[tuple[str, ...]] = [("row", "lesion", "voxels", "grey levels", "seconds", "MiB", "remark")]
+    for lesion, outcome in plan.lesions:
+        name = f"{lesion.patient_id}/{outcome.lesion_id}"
+        if outcome.forecast is None:
+            sentence = outcome.failure.sentence if outcome.failure else ""
+            rows.append((str(lesion.row), name, "", "", "", "", f"would fail: {sentence}"))
+            continue
+        f = outcome.forecast
+        codes = ", ".join(dict.fromkeys(x.code for x in outcome.findings if x.level == "warning"))
+        cells = (str(f.voxels), _levels(f.grey_levels), f"{f.seconds:.1f}", f"{f.peak_mib:.0f}")
+        rows.append((str(lesion.row), name, *cells, codes))
+    lines = _aligned(rows)
+    lines += [str(f) for _, o in plan.lesions for f in o.findings if f.code == "grey-levels"][:_MOST_SENTENCES]
+    lines.append(
+        f"{len(plan.lesions) - len(plan.failures)} lesions can be extracted, {len(plan.failures)} would fail; about "
+        f"{plan.seconds:.0f} s with {plan.jobs} jobs, up to {plan.peak_mib:.0f} MiB a worker"
+    )
+    return "\n".join(lines)
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    left = {1, 3, 6}
+    return [
+        "  ".join(
+            cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _levels(levels: dict[str, int]) -> str:
+    first, *others = levels.values()
+    return f"{first} ({min(others)}-{max(others)})" if others else str(first)
+
+
+def _plan_record(plan: Plan) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "jobs": plan.jobs,
+        "seconds": round(plan.seconds, 1),
+        "peak_mib": round(plan.peak_mib),
+        "lesions": [
+            {
+                "row": lesion.row,
+                "patient_id": lesion.patient_id,
+                "lesion_id": outcome.lesion_id,
+                "forecast": asdict(outcome.forecast) if outcome.forecast else None,
+                "failure": outcome.failure.sentence if outcome.failure else None,
+                "findings": [{"code": f.code, "level": f.level, "sentence": str(f)} for f in outcome.findings],
+            }
+            for lesion, outcome in plan.lesions
+        ],
+    }
+
+
+def _as_json(record: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(record, indent=1, ensure_ascii=False)
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,115 @@
+"""``radiomics-talent index``: from a tree of DICOM files to cohort.csv and series.csv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from radiomics_talent.cli.progress import progress
+
+if TYPE_CHECKING:
+    from radiomics_talent.cohort.manifest import CohortTable
+    from radiomics_talent.dicom.index import DicomIndex
+    from radiomics_talent.findings import Finding
+
+_MOST_SHOWN = 10
+
+
+def index(
+    dicom_root: Path = typer.Argument(help="Folder with the DICOM files; any depth, any names, junk among them."),
+    out: Path = typer.Option(..., "--out", "-o", help="Table to write: one row a lesion."),
+    series_out: Path | None = typer.Option(
+        None, help="Table to write: one row a series, with every finding. [default: series.csv beside --out]"
+    ),
+    jobs: int = typer.Option(1, "--jobs", "-j", min=1, help="Processes that read headers."),
+    pseudonymise: Path | None = typer.Option(
+        None,
+        metavar="KEYFILE",
+        help="Replace patient_id by a keyed hash, stable between runs. Paths, ROI names, series UIDs and study dates "
+        "stay as they are.",
+    ),
+    roi: list[str] = typer.Option(
+        [], metavar="PATTERN", help="Keep only ROIs and segments whose whole name fits (any case); may be repeated."
+    ),
+) -> None:
+    """Find CT series and lesion masks below a folder, and write the table that the other commands start from.
+
+    Headers only are read. An older table that differs is kept as FILE.bak.
+
+    Example: radiomics-talent index /data/dicom --out cohort.csv --jobs 2 --roi 'GTV.*'
+    """
+    from radiomics_talent.cohort.manifest import cohort_from_index, write_cohort, write_series_table
+    from radiomics_talent.cohort.pseudonym import read_key
+    from radiomics_talent.dicom.index import index_dicom
+    from radiomics_talent.errors import ConfigError
+
+    key = None if pseudonymise is None else read_key(pseudonymise)
+    series_path = series_out or out.parent / "series.csv"
+    if series_path.absolute() == out.absolute():
+        raise ConfigError("--out and --series-out are the same file; name two", where=str(out))
+    if not dicom_root.is_dir():
+        raise ConfigError("there is no such folder; give the folder that holds the DICOM files", where=str(dicom_root))
+    with progress("indexing", "files") as update:
+        found = index_dicom(dicom_root, jobs=jobs, progress=update)
+    cohort = cohort_from_index(found, out, pseudonymise=key, rois=roi)
+    for path in (out, series_path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _keep_old(path)
+    write_cohort(cohort, out)
+    write_series_table(found, series_path, pseudonymise=key)
+    _drop_same(out)
+    _drop_same(series_path)
+    _report(found, cohort, out, series_path, hide_places=key is not None)
+    if not cohort.lesions:
+        typer.echo("no lesion found: no RTSTRUCT or SEG belongs to a CT series there", err=True)
+        raise typer.Exit(1)
+
+
+def _backup(path: Path) -> Path:
+    return path.with_name(f"{path.name}.bak")
+
+
+def _keep_old(path: Path) -> None:
+    """Keep what a researcher may have edited by hand."""
+    if path.is_file():
+        path.replace(_backup(path))
+
+
+def _drop_same(path: Path) -> None:
+    old = _backup(path)
+    if not old.is_file():
+        return
+    if old.read_bytes() == path.read_bytes():
+        old.unlink()
+    else:
+        typer.echo(f"the older {path} is kept as {old}", err=True)
+
+
+def _report(found: DicomIndex, cohort: CohortTable, out: Path, series: Path, *, hide_places: bool) -> None:
+    volumes = sum(s.is_volume for s in found.series)
+    patients = len({lesion.patient_id for lesion in cohort.lesions})
+    typer.echo(f"{found.files_read} DICOM files read, {found.files_ignored} other files left out")
+    typer.echo(f"{len(found.series)} series, of which {volumes} are CT volumes: {series}")
+    typer.echo(f"{len(cohort.lesions)} lesions of {patients} patients: {out}")
+    unlinked = sum(link.series is None for link in found.links)
+    if unlinked:
+        typer.echo(f"{unlinked} ROIs or segments belong to no CT volume there and are left out")
+    _list_findings([*found.findings, *cohort.findings], hide_places=hide_places)
+    typer.echo(f"next: radiomics-talent check {out}")
+
+
+def _list_findings(findings: list[Finding], *, hide_places: bool) -> None:
+    """Print a few findings of each code; with pseudonyms no places, which could hold a PatientID."""
+    by_code: dict[str, list[Finding]] = {}
+    for finding in dict.fromkeys(findings):
+        by_code.setdefault(finding.code, []).append(finding)
+    for code, group in by_code.items():
+        if hide_places and code != "identifier-left":
+            typer.echo(f"{group[0].level}: {code}: {len(group)} times")
+            continue
+        for finding in group[:_MOST_SHOWN]:
+            typer.echo(f"{finding.level}: {code}: {finding}")
+        if len(group) > _MOST_SHOWN:
+            typer.echo(f"{group[0].level}: {code}: and {len(group) - _MOST_SHOWN} more")

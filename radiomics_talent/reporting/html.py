@@ -1,0 +1,77 @@
+"""Self-contained HTML pages: templates with every value escaped, pictures inside, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import tempfile
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_JPEG_QUALITY = 78
+
+
+def render_page(template: str, path: Path, **values: Any) -> None:
+    """Fill a template and write the page, whole or not at all.
+
+    Parameters
+    ----------
+    template : str
+        File name below ``templates/``.
+    path : Path
+        Page to write.
+    **values
+        What the template shows; every text is escaped, as names in it come from files of others.
+    """
+    # Escaped whatever the template is called: ROI names are text from DICOM headers.
+    environment = Environment(
+        autoescape=True,
+        loader=PackageLoader("radiomics_talent.reporting"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.writelines(environment.get_template(template).generate(**values))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def jpeg_uri(figure: Figure) -> Markup:
+    """Return a figure as a ``data:`` address of a JPEG, safe to stand in an attribute.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure; its own size and resolution count.
+    """
+    buffer = BytesIO()
+    # Full colour resolution: halved, a thin yellow line on grey turns brown.
+    options = {"quality": _JPEG_QUALITY, "optimize": True, "subsampling": 0}
+    figure.savefig(buffer, format="jpeg", dpi="figure", facecolor=figure.get_facecolor(), pil_kwargs=options)
+    # Base64 has no character with a meaning in HTML.
+    return Markup("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"))  # noqa: S704
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,194 @@
+"""``extract`` as a user types it: exit codes, sentences, and ends of every kind."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from extraction.tiny_cohorts import make_cohort, write_mask
+
+from radiomics_talent.cohort.manifest import Lesion, load_cohort, write_cohort
+from radiomics_talent.features.table import load_features
+
+FAST = "featureClass: {firstorder: [Mean, Energy]}\nsetting: {binWidth: 10}\n"
+SLOW = "imageType: {Original: {}, Wavelet: {}, Square: {}, Exponential: {}}\nsetting: {binWidth: 10}\n"
+MAIN = "from radiomics_talent.cli import main; main()"
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-c", MAIN, "extract", *map(str, arguments)]
+
+
+def extract(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=120, **options)
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Path:
+    make_cohort(tmp_path / "data")
+    (tmp_path / "fast.yaml").write_text(FAST, encoding="utf-8")
+    (tmp_path / "slow.yaml").write_text(SLOW, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def long_trial(trial: Path) -> Path:
+    """Twenty-four lesions that take long enough to be interrupted."""
+    scans = [x.image for x in load_cohort(trial / "data" / "cohort.csv").lesions[-4:-1:2]]
+    lesions = [
+        Lesion(
+            0, scan.name[:2], f"{k:02}", scan, write_mask(trial / "data", f"{scan.name[:2]}_long{k}", (1, 1 + k, 3), 9)
+        )
+        for scan in scans
+        for k in range(12)
+    ]
+    write_cohort(lesions, trial / "data" / "long.csv")
+    return trial
+
+
+def shards(run: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_mtime_ns for p in (run / "shards").glob("*.json")} if run.exists() else {}
+
+
+def stop_in_mid_run(trial: Path, run: Path, how: signal.Signals) -> tuple[subprocess.Popen[str], str]:
+    arguments = command(trial / "data" / "long.csv", "--config", trial / "slow.yaml", "--out", run, "--jobs", 2)
+    process = subprocess.Popen(
+        arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while len(shards(run)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    # Ctrl-C reaches the whole group, as from a terminal; kill -9 the program alone.
+    (os.killpg if how is signal.SIGINT else os.kill)(process.pid, how)
+    _, said = process.communicate(timeout=60)
+    return process, said
+
+
+def test_the_main_road(trial):
+    done = extract(trial / "data" / "cohort.csv", "--config", trial / "fast.yaml", "--out", trial / "run", "--jobs", 2)
+    assert done.returncode == 0, done.stderr
+    assert "6 lesions with 2 features; 0 failed" in done.stdout
+    assert f"table: {trial / 'run' / 'features.csv'}" in done.stdout
+    assert {p.name for p in (trial / "run").iterdir()} >= {
+        "features.csv",
+        "features.parquet",
+        "failures.csv",
+        "provenance.json",
+        "log.txt",
+    }
+
+
+def test_json_for_scripts_and_preprocessed_images(trial):
+    done = extract(
+        trial / "data" / "cohort.csv",
+        "--config",
+        trial / "fast.yaml",
+        "--out",
+        trial / "run",
+        "--json",
+        "--save-preprocessed",
+    )
+    record = json.loads(done.stdout)
+    assert (record["lesions"], record["features"], record["failures"]) == (6, 2, [])
+    assert len(list((trial / "run" / "preprocessed").glob("*/*.nrrd"))) == 12
+
+
+def test_failed_cases_end_in_exit_1_and_their_sentences(trial):
+    (trial / "data" / "p2_1.nii.gz").unlink()
+    arguments = (trial / "data" / "cohort.csv", "--config", trial / "fast.yaml", "--out", trial / "run")
+    done = extract(*arguments)
+    assert done.returncode == 1
+    assert "5 lesions with 2 features; 1 failed" in done.stdout
+    assert "row 4 (p2/L1)" in done.stdout
+    with (trial / "run" / "failures.csv").open(encoding="utf-8", newline="") as file:
+        (failure,) = csv.DictReader(file)
+    assert (failure["row"], failure["lesion_id"], failure["stage"]) == ("4", "L1", "mask")
+    # PyRadiomics' batch would say 0 now, and keep the failure; here the mended row is tried again.
+    assert extract(*arguments).returncode == 1
+    write_mask(trial / "data", "p2_1", (3, 7, 4), 5)
+    assert extract(*arguments).returncode == 0
+
+
+def test_kill_9_in_mid_run_loses_nothing_and_changes_nothing(long_trial):
+    run, whole = long_trial / "run", long_trial / "whole"
+    process, _ = stop_in_mid_run(long_trial, run, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (run / "features.csv").exists()
+    arguments = (long_trial / "data" / "long.csv", "--config", long_trial / "slow.yaml", "--jobs", 2, "--out")
+    time.sleep(1.5)  # orphaned workers end within a second
+    kept = shards(run)
+    assert 3 <= len(kept) < 24
+    assert extract(*arguments, run).returncode == 0
+    after = shards(run)
+    assert len(after) == 24
+    assert {name: after[name] for name in kept} == kept
+    lesions = json.loads((run / "provenance.json").read_text(encoding="utf-8"))["lesions"]
+    assert sum(x["status"] == "resumed" for x in lesions) == len(kept)
+    assert extract(*arguments, whole).returncode == 0
+    assert (run / "features.csv").read_bytes() == (whole / "features.csv").read_bytes()
+
+
+def test_ctrl_c_ends_cleanly_with_one_line_and_exit_130(long_trial):
+    run = long_trial / "run"
+    process, said = stop_in_mid_run(long_trial, run, signal.SIGINT)
+    assert process.returncode == 130
+    assert said.strip().splitlines() == [f"stopped; what is complete is kept in {run}: repeat the command to go on"]
+    table = load_features(run / "features.csv")
+    with (run / "failures.csv").open(encoding="utf-8", newline="") as file:
+        left = list(csv.DictReader(file))
+    assert len(table) + len(left) == 24
+    assert {x["stage"] for x in left} == {"not-run"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--config", "fast.yaml"), "--out is missing"),
+        (("--config", "talent-tc", "--out", "run"), "did you mean talent-ct"),
+        (("--config", "fast.yaml", "--out", "/dev/null/run"), "cannot be written: Not a directory"),
+        (("--config", "fast.yaml", "--out", "data"), "was not made by extract"),
+    ],
+)
+def test_wrong_usage_ends_in_exit_2_and_one_sentence(trial, arguments, sentence):
+    done = extract("data/cohort.csv", *arguments, cwd=trial)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_refused(trial):
+    trial.chmod(0o555)
+    done = extract(trial / "data" / "cohort.csv", "--config", trial / "fast.yaml", "--out", trial / "run")
+    trial.chmod(0o755)
+    assert (done.returncode, "Permission denied" in done.stderr) == (2, True)
+
+
+def test_other_settings_on_the_folder_are_refused(trial):
+    assert (
+        extract(trial / "data" / "cohort.csv", "--config", trial / "fast.yaml", "--out", trial / "run").returncode == 0
+    )
+    done = extract(trial / "data" / "cohort.csv", "--config", trial / "slow.yaml", "--out", trial / "run")
+    assert done.returncode == 2
+    assert "other settings: featureClass" in done.stderr
+
+
+def test_a_dry_run_prints_a_table_and_writes_nothing(trial):
+    before = sorted(trial.rglob("*"))
+    done = extract(trial / "data" / "cohort.csv", "--config", trial / "fast.yaml", "--dry-run", "--jobs", 2)
+    assert done.returncode == 0, done.stderr
+    assert "grey levels" in done.stdout.splitlines()[0]
+    assert "6 lesions can be extracted, 0 would fail" in done.stdout
+    assert sorted(trial.rglob("*")) == before
+    done = extract(trial / "data" / "cohort.csv", "--config", trial / "fast.yaml", "--dry-run", "--json")
+    assert len(json.loads(done.stdout)["lesions"]) == 6
+
+
+def test_help_has_an_example():
+    assert "radiomics-talent extract cohort.csv --config talent-ct" in extract("--help").stdout.replace("\n", " ")

@@ -1,0 +1,110 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from radiomics_talent.errors import ConfigError
+from radiomics_talent.extraction.outcome import Shard
+from radiomics_talent.extraction.preprocessed import file_name
+from radiomics_talent.extraction.provenance import content_key, different_keys, image_sha256, mask_sha256
+from radiomics_talent.extraction.store import open_run, read_shard, write_shard
+from radiomics_talent.settings import ExtractionSettings
+
+
+def image(array: np.ndarray, **geometry: tuple[float, ...]) -> sitk.Image:
+    result = sitk.GetImageFromArray(array)
+    for name, value in geometry.items():
+        getattr(result, f"Set{name}")(value)
+    return result
+
+
+def test_a_shard_comes_back_as_it_was_to_the_last_bit(tmp_path):
+    values = {"a": 0.1 + 0.2, "b": math.inf, "c": 5e-324, "d": -0.0}
+    shard = Shard("k" * 64, "i", "m", "run", values, ("a warning, ü",), {"prepare": 0.25})
+    with open_run(tmp_path / "run", ExtractionSettings()) as folder:
+        write_shard(folder, shard)
+        assert read_shard(folder, shard.key) == shard
+        assert math.copysign(1, read_shard(folder, shard.key).values["d"]) == -1
+        assert read_shard(folder, "other") is None
+
+
+def test_a_shard_under_a_name_not_its_own_is_not_believed(tmp_path):
+    with open_run(tmp_path / "run", ExtractionSettings()) as folder:
+        write_shard(folder, Shard("a", "i", "m", "run", {"x": 1.0}))
+        (folder.shards / "a.json").rename(folder.shards / "b.json")
+        assert read_shard(folder, "b") is None
+
+
+def test_opening_removes_half_written_files_and_old_tables(tmp_path):
+    with open_run(tmp_path, ExtractionSettings()) as folder:
+        (folder.shards / ".tmp-1-x.json").write_text("half", encoding="utf-8")
+        (tmp_path / "features.csv").write_text("old", encoding="utf-8")
+    with open_run(tmp_path, ExtractionSettings()) as folder:
+        assert list(folder.shards.iterdir()) == []
+        assert not (tmp_path / "features.csv").exists()
+
+
+def test_a_damaged_record_of_the_run_is_refused(tmp_path):
+    (tmp_path / "run.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"run\.json: is damaged"), open_run(tmp_path, ExtractionSettings()):
+        pass
+
+
+def test_the_hash_of_an_image_is_that_of_voxels_type_and_place():
+    array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    one = image_sha256(image(array))
+    assert one == image_sha256(image(array.copy()))
+    changed = array.copy()
+    changed[1, 2, 3] += 1
+    others = [
+        image(changed),
+        image(array.astype(np.int32)),
+        image(array, Spacing=(1, 1, 2)),
+        image(array, Origin=(0, 0, 1)),
+        image(array.reshape(2, 4, 3)),
+    ]
+    assert len({one, *map(image_sha256, others)}) == 6
+
+
+def test_the_hash_of_a_mask_is_that_of_the_lesion_and_its_place():
+    array = np.zeros((4, 5, 6), np.uint8)
+    array[1:3, 2:4, 1:4] = 1
+    one = mask_sha256(image(array))
+    assert one == mask_sha256(image(array * 3))
+    moved, hollow = np.roll(array, 1, axis=2), array.copy()
+    hollow[1, 2, 2] = 0
+    others = [image(moved), image(hollow), image(array, Origin=(1, 0, 0)), image(np.zeros_like(array))]
+    assert len({one, *map(mask_sha256, others)}) == 5
+
+
+def test_the_key_depends_on_each_of_its_parts():
+    parts = {"image": "i", "mask": "m", "label": "1", "settings_hash": "s", "versions_used": {"a": "1", "b": "2"}}
+    one = content_key(**parts)
+    assert one == content_key(**{**parts, "versions_used": {"b": "2", "a": "1"}})
+    others = [content_key(**{**parts, name: {"a": "1"} if name == "versions_used" else "other"}) for name in parts]
+    assert len({one, *others}) == 6
+
+
+def test_keys_that_differ_are_named_in_full():
+    assert list(different_keys({"a": {"b": 1, "c": 2}, "d": 1}, {"a": {"b": 1, "c": 3}, "e": 1})) == ["a.c", "d", "e"]
+
+
+@pytest.mark.parametrize("text", ["L1", "lesion_2.b", "7-a"])
+def test_plain_ids_are_file_names(text):
+    assert file_name(text) == text
+
+
+def test_odd_ids_become_safe_and_stay_different():
+    odd = ["..", ".", "a/b", "a\\b", "a b", "../../etc/passwd", "-rf", "ä", "ö", "x" * 300, "CON:1", ""]
+    names = [file_name(t) for t in odd]
+    assert len(set(names)) == len(odd)
+    assert all("/" not in n and not n.startswith((".", "-")) and 0 < len(n) < 120 for n in names)
+
+
+def test_run_json_is_readable(tmp_path):
+    with open_run(tmp_path, ExtractionSettings()):
+        record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert record["settings_sha256"] == ExtractionSettings().hash
+    assert "pyradiomics" in record["versions"]
