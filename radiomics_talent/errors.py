@@ -27,8 +27,8 @@ class TalentError(Exception):
         return f"{self.where}: {self.message}" if self.where else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exception's own __reduce__ would lose the keyword.
-        return (type(self), (self.message,), {"where": self.where})
+        # Exception's own __reduce__ would lose the keywords; the state brings them back.
+        return (type(self), (self.message,), self.__dict__)
 
 
 class ConfigError(TalentError, ValueError):
@@ -36,7 +36,19 @@ class ConfigError(TalentError, ValueError):
 
 
 class InputError(TalentError, ValueError):
-    """One case is unusable; the job goes on with the others (exit code 1 at the end)."""
+    """One case is unusable; the job goes on with the others (exit code 1 at the end).
+
+    Parameters
+    ----------
+    message, where : str
+        As for every error.
+    code : str, optional
+        Code of the finding that the error stands for.
+    """
+
+    def __init__(self, message: str, *, where: str | None = None, code: str | None = None) -> None:
+        super().__init__(message, where=where)
+        self.code = code
 
 
 class DicomError(InputError):

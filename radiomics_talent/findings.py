@@ -72,7 +72,7 @@ class Finding:
 
     def error(self) -> InputError:
         """Return the exception that says the same."""
-        return CATALOGUE[self.code].error(self.sentence, where=self.where or None)
+        return CATALOGUE[self.code].error(self.sentence, where=self.where or None, code=self.code)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.sentence}" if self.where else self.sentence

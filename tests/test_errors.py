@@ -4,6 +4,7 @@ import pickle
 import pytest
 
 from radiomics_talent import errors
+from radiomics_talent.findings import Finding
 
 CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.TalentError)]
 
@@ -24,3 +25,8 @@ def test_without_a_place_the_sentence_stands_alone():
 def test_input_errors_are_value_errors(cls):
     assert issubclass(cls, errors.InputError)
     assert issubclass(cls, ValueError)
+
+
+def test_an_error_keeps_the_code_of_its_finding():
+    error = Finding("slice-gap", "a slice is missing", "pat07").error()
+    assert pickle.loads(pickle.dumps(error)).code == "slice-gap"

@@ -88,7 +88,7 @@ def _confess(error: Exception, *, debug: bool) -> int:
 def _place(trace: TracebackType | None) -> str:
     frames = traceback.extract_tb(trace)
     ours = [f for f in frames if "radiomics_talent" in Path(f.filename).parts] or frames
-    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
+    return f"{'/'.join(Path(ours[-1].filename).parts[-2:])}:{ours[-1].lineno}" if ours else "an unknown place"
 
 
 def _show(error: BaseException, *, debug: bool) -> None:

@@ -131,7 +131,7 @@ def _print_rich(reports: list[RowReport]) -> None:
         text = Text()
         for finding in r.findings:
             text.append(f"{finding.code}", style=_STYLES[finding.level])
-            text.append(f": {finding}\n")
+            text.append(f": {finding.sentence}\n")  # the row names the file
         text.rstrip()
         view.add_row(str(r.lesion.row), Text(r.lesion.key), Text(r.verdict, style=_STYLES[r.verdict]), text)
     Console().print(view)

@@ -13,7 +13,7 @@ from radiomics_talent.cohort.lesion_mask import inspect_mask
 from radiomics_talent.cohort.scan import Scan, inspect_scan
 from radiomics_talent.findings import Finding, raise_first_error
 from radiomics_talent.imaging.geometry import Box, Geometry
-from radiomics_talent.imaging.masks import touches_border
+from radiomics_talent.imaging.masks import label_parts, touches_border
 from radiomics_talent.settings import ExtractionSettings
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def split_parts(case: Case) -> tuple[Case, ...]:
     A lesion of one part is returned as it is.
     """
     whole = Footprint.of(case)
-    labelled, counts = _parts(whole.voxels_zyx)
+    labelled, counts = label_parts(whole.voxels_zyx)
     if len(counts) < 2:
         return (case,)
     split = []
@@ -212,7 +212,7 @@ def _inspect_lesion(
         sentence = "the mask has no voxel of the lesion; draw it again, or remove the row"
         return (Finding("mask-empty", sentence, where),), mask
     findings = []
-    labelled, counts = _parts(mask[box.slices_zyx])
+    labelled, counts = label_parts(mask[box.slices_zyx])
     if len(counts) > 1:
         findings.append(_several_parts(counts, scan.geometry, settings, where))
         if settings.mask.components == "largest":
@@ -227,17 +227,6 @@ def _inspect_lesion(
         sentence = f"touches the border of the scan ({', '.join(faces)}) and may be cut; take a scan that holds it all"
         findings.append(Finding("lesion-cut", sentence, where))
     return tuple(findings), mask
-
-
-def _parts(voxels: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
-    """Return connected parts (corners touch) as labels 1, 2, ... by falling size, and their sizes.
-
-    One array of labels: a speckled mask has thousands of parts.
-    """
-    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels).astype(np.uint8))
-    labelled = sitk.RelabelComponent(sitk.ConnectedComponent(image, True))
-    array = sitk.GetArrayFromImage(labelled).astype(np.uint32)
-    return array, np.bincount(array.ravel())[1:]
 
 
 def _several_parts(counts: NDArray[np.intp], geometry: Geometry, settings: ExtractionSettings, where: str) -> Finding:

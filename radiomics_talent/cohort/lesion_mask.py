@@ -307,7 +307,8 @@ def _resampled(mask: Mask, box: Box, geometry: Geometry, target: Geometry) -> Ma
     resampler.SetOutputOrigin(grid.origin_mm)
     resampler.SetOutputDirection(grid.direction)
     moved = np.zeros(target.size[::-1], dtype=bool)
-    moved[region.slices_zyx] = sitk.GetArrayViewFromImage(resampler.Execute(source)) > 0
+    result = resampler.Execute(source)  # a view does not keep its image alive
+    moved[region.slices_zyx] = sitk.GetArrayViewFromImage(result) > 0
     return moved
 
 

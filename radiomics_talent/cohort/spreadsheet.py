@@ -120,6 +120,7 @@ def write_sheet(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]
 
 def escape_cell(text: str) -> str:
     """Return the text so that no spreadsheet program runs it as a formula; numbers stay as they are."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # the csv module leaves a lone \r without quotes
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 

@@ -29,6 +29,8 @@ CHUNK = 250
 """Files that a worker reads at a time."""
 HEAD_BYTES = 2**18
 """SeriesInstanceUID is sought within this many first bytes before a file is parsed."""
+PIXEL_TAGS = (b"\xe0\x7f\x10\x00OW", b"\xe0\x7f\x10\x00OB", b"\x7f\xe0\x00\x10OW")
+"""PixelData: the header ends here."""
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 
 SeriesKey = tuple[str, str]
@@ -194,9 +196,12 @@ def _read_folder(folder: Path, uid: str) -> tuple[list[Instance], list[Path]]:
 
 
 def _may_hold(path: Path, uid: bytes) -> bool:
+    """Whether a file's header may name the series: bytes are compared, as parsing takes twenty times as long."""
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
+            head = file.read(HEAD_BYTES // 16)
+            if uid not in head and not any(tag in head for tag in PIXEL_TAGS):
+                head += file.read(HEAD_BYTES)
     except OSError:
         return False
     return uid in head or DEFLATED in head[:1024]

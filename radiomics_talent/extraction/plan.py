@@ -17,7 +17,7 @@ from radiomics_talent.extraction.run import Progress, check_arguments, in_cohort
 from radiomics_talent.extraction.store import RunFolder
 from radiomics_talent.extraction.worker import ScanHash, ScanTask, walk_scan
 from radiomics_talent.features import engine
-from radiomics_talent.features.reference import MOST_GREY_LEVELS
+from radiomics_talent.features.engine import MOST_GREY_LEVELS
 from radiomics_talent.findings import Finding
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ _SECONDS_AN_IMAGE = 0.02
 _SECONDS_A_VOXEL = 2.2e-6
 # The diameters compare every pair of points of the surface, which grows with the 2/3 power of the volume.
 _SECONDS_A_PAIR = 1.2e-7
-_WORKER_MIB = 260.0
+_WORKER_MIB = 300.0
 _BYTES_A_SCAN_VOXEL = 8.0
-_BYTES_A_FILTERED_VOXEL = 60.0
+_BYTES_A_FILTERED_VOXEL = 160.0
 _BYTES_A_GLCM_CELL = 13 * 8 * 6.0
 _MIB = 2.0**20
 

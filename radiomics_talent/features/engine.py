@@ -11,10 +11,14 @@ import SimpleITK as sitk
 
 from radiomics_talent.errors import GeometryError, MaskError
 from radiomics_talent.features import reference
+from radiomics_talent.features.reference import MOST_GREY_LEVELS, Prepared
 from radiomics_talent.imaging.geometry import Box, Geometry
 
 if TYPE_CHECKING:
     from radiomics_talent.settings import ExtractionSettings
+
+
+__all__ = ["MOST_GREY_LEVELS", "LesionFeatures", "Prepared", "extract", "grey_levels", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ def extract(
 
 def prepare(
     image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings, *, label: int | None = None
-) -> reference.Prepared:
+) -> Prepared:
     """Normalise, resample and crop as the settings say: what the features are computed on.
 
     Parameters and errors are those of `extract`.
@@ -108,7 +112,7 @@ def prepare(
     return reference.prepare(image, mask, label, box, settings)
 
 
-def grey_levels(prepared: reference.Prepared, settings: ExtractionSettings) -> dict[str, int]:
+def grey_levels(prepared: Prepared, settings: ExtractionSettings) -> dict[str, int]:
     """Return the number of grey levels that each (filtered) image of a lesion will have.
 
     Parameters

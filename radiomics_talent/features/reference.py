@@ -241,11 +241,9 @@ def _region(
     """Return the part of the image that a filter needs for the numbers of the whole image."""
     whole = Box((0, 0, 0), image.GetSize())
     margin = _wavelet_margin(kwargs) if image_type == "Wavelet" else _MARGINS.get(image_type, _WHOLE)
-    if settings.resamples or settings.setting.preCrop:
-        return whole if image_type != "Original" else inner
     if margin is not None:
         return inner.padded(margin, image.GetSize())
-    if settings.pad_mm is not None:
+    if settings.pad_mm is not None:  # never together with resampling
         pad = tuple(int(np.ceil(settings.pad_mm / s)) for s in image.GetSpacing())
         return inner.padded(pad, image.GetSize())  # type: ignore[arg-type]
     return whole

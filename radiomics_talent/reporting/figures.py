@@ -28,7 +28,7 @@ _CONTEXT_MM = 22.0
 """Least tissue shown around the lesion on every side."""
 _DPI = 100
 _SCALES_MM = (5, 10, 20, 50, 100)
-_HALO = withStroke(linewidth=2.2, foreground="black")
+_HALO = withStroke(linewidth=2.5, foreground="black")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,7 @@ def draw_lesion(image: sitk.Image, mask: sitk.Image) -> tuple[LesionView, ...]:
         return ()
     extent = max(n * s for n, s in zip(box.size, image.GetSpacing(), strict=True))
     half_mm = extent / 2 + max(_CONTEXT_MM, 0.3 * extent)
-    x, y, z = (
-        int(np.ceil((half_mm - n * s / 2) / s)) + 1 for n, s in zip(box.size, image.GetSpacing(), strict=True)
-    )
+    x, y, z = (int(np.ceil((half_mm - n * s / 2) / s)) + 1 for n, s in zip(box.size, image.GetSpacing(), strict=True))
     region = box.padded((x, y, z), image.GetSize())
     # Only the crop is turned: a view of the whole scan would copy it.
     hu_image, lesion_image = (sitk.DICOMOrient(region.cut(v), "LPS") for v in (image, mask))
@@ -175,7 +173,7 @@ def _mark(axes: Axes, plane: _Plane, half_mm: float, scale_mm: int) -> None:
     places = ((inset, 0.5), (1 - inset, 0.5), (0.5, 1 - inset), (0.5, inset))
     for letter, (x, y) in zip(plane.letters, places, strict=True):
         axes.text(
-            x, y, letter, transform=axes.transAxes, color="white", fontsize=9, ha="center", va="center",
+            x, y, letter, transform=axes.transAxes, color="white", fontsize=9, weight="bold", ha="center", va="center",
             path_effects=[_HALO],
         )  # fmt: skip
     start, level = -half_mm * (1 - 2 * inset), half_mm * (1 - 2 * inset)

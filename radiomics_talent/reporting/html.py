@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import os
-import tempfile
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from radiomics_talent.features.table import replacing
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
 
 _JPEG_QUALITY = 78
@@ -40,19 +40,8 @@ def render_page(template: str, path: Path, **values: Any) -> None:
         lstrip_blocks=True,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(environment.get_template(template).generate(**values))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(environment.get_template(template).generate(**values))
 
 
 def jpeg_uri(figure: Figure) -> Markup:
@@ -69,9 +58,3 @@ def jpeg_uri(figure: Figure) -> Markup:
     figure.savefig(buffer, format="jpeg", dpi="figure", facecolor=figure.get_facecolor(), pil_kwargs=options)
     # Base64 has no character with a meaning in HTML.
     return Markup("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"))  # noqa: S704
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -138,7 +138,6 @@ def _codes(cards: list[_Card]) -> list[_CodeRow]:
             if rank[finding.level] < rank[worst]:
                 levels[finding.code] = finding.level
     rows = [
-        _CodeRow(code, levels[code], n, CATALOGUE[code].meaning, CATALOGUE[code].remedy)
-        for code, n in lesions.items()
+        _CodeRow(code, levels[code], n, CATALOGUE[code].meaning, CATALOGUE[code].remedy) for code, n in lesions.items()
     ]
     return sorted(rows, key=lambda row: (rank[row.level], -row.lesions, row.code))

@@ -37,7 +37,9 @@ def blob(z: slice = slice(4, 8), y: slice = slice(5, 10), x: slice = slice(6, 12
     return mask
 
 
-def image_of(array: np.ndarray, *, spacing=SPACING, origin=(-10.0, -20.0, 30.0), direction=None, vector=False) -> sitk.Image:
+def image_of(
+    array: np.ndarray, *, spacing=SPACING, origin=(-10.0, -20.0, 30.0), direction=None, vector=False
+) -> sitk.Image:
     image = sitk.GetImageFromArray(array, isVector=vector)
     if image.GetDimension() == 3:
         image.SetSpacing(spacing)
@@ -51,7 +53,9 @@ def image_of(array: np.ndarray, *, spacing=SPACING, origin=(-10.0, -20.0, 30.0),
 def make(tmp_path):
     """Write an image and a mask, and return their row."""
 
-    def write(image: np.ndarray | sitk.Image, mask: np.ndarray | sitk.Image, label: str = "", suffix: str = ".nii.gz") -> Lesion:
+    def write(
+        image: np.ndarray | sitk.Image, mask: np.ndarray | sitk.Image, label: str = "", suffix: str = ".nii.gz"
+    ) -> Lesion:
         paths = []
         for name, data in (("image", image), ("mask", mask)):
             paths.append(tmp_path / f"{name}{suffix}")
@@ -120,29 +124,35 @@ def test_unusable_images(make, image, code):
         load_case(lesion)
 
 
-@pytest.mark.parametrize(("change", "why"), [(lambda a: a / 1000.0, "normalised"), (lambda a: a + 1024, "intercept"), (lambda a: a * 30.0, "wider")])
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [(lambda a: a / 1000.0, "normalised"), (lambda a: a + 1024, "intercept"), (lambda a: a * 30.0, "wider")],
+)
 def test_implausible_hu(make, change, why):
     findings, _ = inspect_case(make(change(values()), blob()), DEFAULT)
-    assert [f.code for f in findings] == ["implausible-hu"]
+    assert findings[0].code == "implausible-hu"
     assert why in findings[0].sentence
 
 
-@pytest.mark.parametrize(("content", "name"), [(b"", "image.nii"), (b"junk" * 100, "image.nii.gz"), (b"NRRD0004\n", "image.nrrd"), (b"text", "image.txt")])
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"", "a.nii"),
+        (b"junk" * 100, "a.nii.gz"),
+        (b"\x1f\x8bjunk", "a.nii.gz"),
+        (b"NRRD0004\n", "a.nrrd"),
+        (b"text", "a.txt"),
+    ],
+)
 def test_broken_files(make, tmp_path, content, name, capfd):
     lesion = make(values(), blob())
-    (tmp_path / name).write_bytes(content)
     bad = tmp_path / name
+    bad.write_bytes(content)
     assert codes(replace(lesion, image=bad)) == ["unreadable-file"]
-    with pytest.raises(MaskError, match="NIfTI"):
-        load_case(replace(lesion, mask=_text_file(tmp_path)))
-    assert codes(replace(lesion, mask=bad)) in (["mask-unreadable"], ["unreadable-file"])
+    assert codes(replace(lesion, mask=bad)) == ["mask-unreadable"]
+    with pytest.raises(MaskError, match=f"{name}: "):
+        load_case(replace(lesion, mask=bad))
     assert capfd.readouterr().err == ""
-
-
-def _text_file(tmp_path: Path) -> Path:
-    path = tmp_path / "note.txt"
-    path.write_text("no mask")
-    return path
 
 
 def test_cut_short(make, tmp_path):
@@ -172,7 +182,9 @@ def test_labels(make):
     assert codes(lesion) == ["label-ambiguous"]
     for label in ("3", "3.0"):
         assert np.array_equal(sitk.GetArrayFromImage(load_case(replace(lesion, label=label)).mask), blob())
-    with pytest.raises(MaskError, match=r"label '5' is not in the mask, which holds 3: 120 voxels, 0.192 ml; 7: 48 voxels"):
+    with pytest.raises(
+        MaskError, match=r"label '5' is not in the mask, which holds 3: 120 voxels, 0.192 ml; 7: 48 voxels"
+    ):
         load_case(replace(lesion, label="5"))
     assert codes(lesion, settings(setting={"label": 3})) == []
 
@@ -256,7 +268,7 @@ def test_outside(make):
 
 def test_lost_in_resampling(make):
     mask = np.zeros((60, 16, 20), np.uint8)
-    mask[13, 5, 5] = 1
+    mask[12, 5, 5] = 1  # between the scan's slices at 5.0 and 7.5 mm
     assert codes(make(values(), image_of(mask, spacing=(0.8, 0.8, 0.5)))) == ["mask-resampled", "mask-empty"]
 
 
@@ -324,7 +336,12 @@ def case_of(name: str, mask: np.ndarray) -> Case:
 
 
 def test_overlaps():
-    cases = [case_of("1", blob()), case_of("2", blob(x=slice(10, 14))), case_of("3", blob()), case_of("4", blob(z=slice(0, 2)))]
+    cases = [
+        case_of("1", blob()),
+        case_of("2", blob(x=slice(10, 14))),
+        case_of("3", blob()),
+        case_of("4", blob(z=slice(0, 2))),
+    ]
     findings = inspect_overlaps(iter(cases))
     assert [(f.code, f.where) for f in findings] == [
         ("lesions-overlap", "P/2"),
@@ -406,7 +423,10 @@ def test_tilted_series_is_refused(shared_data):
             if record.is_volume and len(record.files) > 2:
                 lesion = Lesion(2, "P", "L", folder, folder, series_uid=record.series_uid)
                 findings, scan = inspect_scan(lesion, DEFAULT)
-                refused += scan is None and {f.code for f in findings} & {"gantry-tilt", "unequal-spacing", "slice-gap"} != set()
+                refused += (
+                    scan is None
+                    and {f.code for f in findings} & {"gantry-tilt", "unequal-spacing", "slice-gap"} != set()
+                )
     assert refused
 
 
@@ -417,7 +437,11 @@ def test_reports_keep_one_scan(make, tmp_path):
     lesion = make(values(), blob())
     second = tmp_path / "second.nii.gz"
     sitk.WriteImage(image_of(blob(x=slice(8, 14))), second)
-    rows = (lesion, replace(lesion, row=3, lesion_id="L2", mask=second), replace(lesion, row=4, lesion_id="L3", mask=tmp_path / "no"))
+    rows = (
+        lesion,
+        replace(lesion, row=3, lesion_id="L2", mask=second),
+        replace(lesion, row=4, lesion_id="L3", mask=tmp_path / "no"),
+    )
     seen = []
     reports = list(inspect_cohort(CohortTable(rows), DEFAULT, progress=lambda *n: seen.append(n)))
     assert [r.verdict for r in reports] == ["ok", "warning", "error"]
@@ -426,7 +450,9 @@ def test_reports_keep_one_scan(make, tmp_path):
     assert reports[2].mask is None
     assert seen == [(1, 3), (2, 3), (3, 3)]
     lost = replace(lesion, image=tmp_path / "no")
-    assert [r.verdict for r in inspect_cohort(CohortTable((lost, replace(lost, lesion_id="L2"))), DEFAULT)] == ["error"] * 2
+    assert [r.verdict for r in inspect_cohort(CohortTable((lost, replace(lost, lesion_id="L2"))), DEFAULT)] == [
+        "error"
+    ] * 2
 
 
 def test_errors_are_the_findings(make):

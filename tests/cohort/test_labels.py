@@ -9,7 +9,9 @@ LABELS = [Label("1", "Liver lesion"), Label("2", "Kidney"), Label("10")]
 
 def find(wanted, labels=LABELS, **roi_names):
     measure = {"1": Amount(120, 1.5)}
-    return find_label(wanted, labels, MaskSettings(roi_names=roi_names), where="m", measure=lambda x: measure.get(x.key))
+    return find_label(
+        wanted, labels, MaskSettings(roi_names=roi_names), where="m", measure=lambda x: measure.get(x.key)
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,10 @@ def test_absent_lists_what_there_is():
     finding = find("3")
     assert isinstance(finding, Finding)
     assert finding.code == "label-absent"
-    assert "label '3' is not in the mask, which holds 1 (Liver lesion): 120 voxels, 1.5 ml; 2 (Kidney): no voxel" in str(finding)
+    assert (
+        "label '3' is not in the mask, which holds 1 (Liver lesion): 120 voxels, 1.5 ml; 2 (Kidney): no voxel"
+        in str(finding)
+    )
 
 
 def test_ambiguous():

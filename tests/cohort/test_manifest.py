@@ -60,7 +60,7 @@ def test_backslash_in_a_real_name(tmp_path):
         (HEAD, "has a header but no row"),
         ("patient_id,lesion_id,image\n1,1,a\n", "column mask missing"),
         ("patient_id,image\n1,a\n", "columns lesion_id, mask missing"),
-        (HEAD.strip() + ",lable\n1,1,a,b,c\n", "unknown column 'lable'; did you mean label"),
+        (HEAD.strip() + ",labels\n1,1,a,b,c\n", "unknown column 'labels'; did you mean label"),
         (HEAD.strip() + ",outcome\n1,1,a,b,c\n", "unknown column 'outcome'; known columns are patient_id"),
         (HEAD.strip() + ",Mask\n1,1,a,b,c\n", "the column mask is there twice"),
         ("patient_id,,lesion_id,image,mask\n1,x,1,a,b\n", "column 2 has no name"),
@@ -103,8 +103,9 @@ def test_round_trip(tmp_path):
 
 def series(tmp_path: Path, patient: str = "P1", n: int = 3, **changes) -> SeriesRecord:
     record = SeriesRecord(
-        patient, "1.1", "1.2", 1, "CT", "2020-01-31", "1.3", tmp_path_files(tmp_path, n), ("1.4",) * n, "arterial", 1.25,
-        "B30f", "ACME", "Site", (Finding("lossy-compression", "lossy", "x"),), is_volume=True, folder=tmp_path / "ct",
+        patient, "1.1", "1.2", 1, "CT", "2020-01-31", "1.3", tmp_path_files(tmp_path, n), ("1.4",) * n, "arterial",
+        1.25, "B30f", "ACME", "Site", (Finding("lossy-compression", "lossy", "x"),), is_volume=True,
+        folder=tmp_path / "ct",
     )  # fmt: skip
     return replace(record, **changes)
 
@@ -165,7 +166,11 @@ def test_patients_without_id_stay_apart(tmp_path):
 
 def test_pseudonyms(tmp_path):
     key = bytes(range(32))
-    found = index(tmp_path, link(tmp_path, "GTV", series(tmp_path, "SECRET")), link(tmp_path, "SECRET", series(tmp_path, "SECRET")))
+    found = index(
+        tmp_path,
+        link(tmp_path, "GTV", series(tmp_path, "SECRET")),
+        link(tmp_path, "SECRET", series(tmp_path, "SECRET")),
+    )
     cohort = cohort_from_index(found, tmp_path / "c.csv", pseudonymise=key)
     assert {lesion.patient_id for lesion in cohort.lesions} == {pseudonym("SECRET", key)}
     (finding,) = [f for f in cohort.findings if f.code == "identifier-left"]

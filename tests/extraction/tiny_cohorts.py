@@ -36,7 +36,7 @@ def make_cohort(folder: Path) -> CohortTable:
     for patient, n in (("p1", 1), ("p2", 2), ("p3", 3)):
         scan = write_scan(folder, patient, seed=n)
         for k in range(n):
-            mask = write_mask(folder, f"{patient}_{k}", (2 + k, 3 + 4 * k, 4), 5)
+            mask = write_mask(folder, f"{patient}_{k}", (2 + k, 3 + 6 * k, 4), 5)
             lesions.append(Lesion(0, patient, f"L{k}", scan, mask, label="1", site="north"))
     write_cohort(lesions, folder / "cohort.csv")
     return load_cohort(folder / "cohort.csv")

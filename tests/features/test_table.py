@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -29,6 +29,7 @@ def test_a_feature_that_a_lesion_lacks_is_nan():
 
 
 @given(arrays.arrays(np.float64, (3, 2), elements=st.floats(allow_nan=True, allow_infinity=True, width=64)))
+@settings(deadline=None)
 def test_both_files_give_back_the_same_bits(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("t")
     rows = [
