@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ _CONFIG = "talent-ct"
 
 def demo(
     out: Path = typer.Option(Path("demo"), "--out", help="Folder to write into: new, or of the same demo."),
-    jobs: int = typer.Option(0, "--jobs", "-j", min=0, help="Worker processes; 0 takes every CPU."),
+    jobs: int = typer.Option(2, "--jobs", "-j", min=1, help="Worker processes."),
     seed: int = typer.Option(0, "--seed", min=0, help="Where every value of the trial comes from."),
 ) -> None:
     """Write a small synthetic trial as real DICOM, then index, check and extract it.
@@ -37,21 +36,20 @@ def demo(
     from radiomics_talent.simulate.trial import write_trial
 
     start = time.monotonic()
-    workers = jobs or _cpus()
     cohort, page, run = out / "cohort.csv", out / "qc.html", out / "run"
     with progress("writing the trial", "patients") as update:
         trial = write_trial(out, seed=seed, progress=update)
     typer.echo(f"a synthetic trial of {trial.patients} patients with {trial.lesions} lesions: {trial.dicom}")
 
-    _command("index", trial.dicom, "--out", cohort, "--jobs", workers)
-    index(dicom_root=trial.dicom, out=cohort, series_out=None, jobs=workers, pseudonymise=None, roi=[])
+    _command("index", trial.dicom, "--out", cohort, "--jobs", jobs)
+    index(dicom_root=trial.dicom, out=cohort, series_out=None, jobs=jobs, pseudonymise=None, roi=[])
 
     _command("check", cohort, "--config", _CONFIG, "--html", page)
     _check(cohort, page)
 
-    _command("extract", cohort, "--config", _CONFIG, "--out", run, "--jobs", workers)
+    _command("extract", cohort, "--config", _CONFIG, "--out", run, "--jobs", jobs)
     extract(
-        cohort=cohort, config=_CONFIG, out=run, jobs=workers, timeout=3600.0, dry_run=False, save_preprocessed=False,
+        cohort=cohort, config=_CONFIG, out=run, jobs=jobs, timeout=3600.0, dry_run=False, save_preprocessed=False,
         as_json=False,
     )  # fmt: skip
     _say_what_is_where(out, time.monotonic() - start)
@@ -98,7 +96,3 @@ def _say_what_is_where(out: Path, seconds: float) -> None:
     typer.echo(f"\nDone in {seconds:.0f} s. In {out}:")
     for name, text in files.items():
         typer.echo(f"  {name:<{width}}  {text}")
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

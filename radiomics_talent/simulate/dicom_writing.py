@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.sr.codedict import codes
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     ExplicitVRLittleEndian,
     RLELossless,
@@ -93,7 +94,7 @@ def write_ct(header: ScanHeader, phantom: Phantom, files: Sequence[Path], *, num
         The images in the order of the phantom's slices.
     """
     count = len(phantom.hu_zyx)
-    images = []
+    images: list[Dataset] = []
     for k, (pixels, file) in enumerate(zip(phantom.hu_zyx, files, strict=True)):
         # Numbered from the head down, as scanners do.
         ds = _image(header, "AXIAL", count - k, number)
@@ -226,10 +227,10 @@ def _fix(seg: Dataset, header: ScanHeader) -> None:
 
 def _dataset(header: ScanHeader, sop_class: str, sop_instance: str) -> FileDataset:
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = sop_class
-    meta.MediaStorageSOPInstanceUID = sop_instance
+    meta.MediaStorageSOPClassUID = UID(sop_class)
+    meta.MediaStorageSOPInstanceUID = UID(sop_instance)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = _IMPLEMENTATION_UID
+    meta.ImplementationClassUID = UID(_IMPLEMENTATION_UID)
     meta.ImplementationVersionName = "TALENT_SYNTH"
     ds = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     ds.SpecificCharacterSet = "ISO_IR 192"

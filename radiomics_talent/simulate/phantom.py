@@ -148,8 +148,11 @@ def make_phantom(
 
 def _coordinates(geometry: Geometry) -> tuple[Volume, Volume, Volume]:
     """Return mm from the middle of the grid along z (to the head), y (to the back), x (to the patient's left)."""
-    axes = [((np.arange(n) - (n - 1) / 2) * s) for n, s in zip(geometry.size, geometry.spacing_mm, strict=True)]
-    return axes[2][:, None, None], axes[1][None, :, None], axes[0][None, None, :]
+    x, y, z = (
+        np.asarray((np.arange(n) - (n - 1) / 2) * s, dtype=np.float64)
+        for n, s in zip(geometry.size, geometry.spacing_mm, strict=True)
+    )
+    return z[:, None, None], y[None, :, None], x[None, None, :]
 
 
 def _ellipsoid(distance: tuple[Volume, Volume, Volume], radii_zyx: tuple[float, float, float]) -> Volume:
@@ -294,7 +297,7 @@ def _contours(inside: Volume, geometry: Geometry) -> tuple[NDArray[np.float64], 
     """Return the lesion's outline slice by slice, in patient space, rounded to what is written."""
     found = []
     for k in np.flatnonzero((inside > 0).any(axis=(1, 2))):
-        for outline in find_contours(inside[k], 0.0):
+        for outline in find_contours(inside[k], 0.0):  # type: ignore[no-untyped-call]
             rows, columns = outline[:-1].T  # the last point is the first again
             points = geometry.to_points(np.stack([columns, rows, np.full_like(rows, k)], axis=1))
             points[:, :2] = np.round(points[:, :2], CONTOUR_DECIMALS)

@@ -198,7 +198,7 @@ def _chance(seed: int, *words: str) -> np.random.Generator:
     return np.random.default_rng([seed, *"/".join(words).encode()])
 
 
-def _plan_patient(number: int, responds: bool, seed: int) -> PatientPlan:  # noqa: FBT001
+def _plan_patient(number: int, responds: bool, seed: int) -> PatientPlan:
     patient_id = f"SYN-{number:03d}"
     rng = _chance(seed, patient_id, "plan")
     clinical = make_clinical_row(patient_id, responds=responds, rng=rng)
