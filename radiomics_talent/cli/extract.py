@@ -94,7 +94,8 @@ def _dry_run(cohort: Path, settings: ExtractionSettings, jobs: int, timeout_s: f
 def _run_text(result: RunResult) -> str:
     counts = f"{result.n_done} lesions with {len(result.table.features)} features"
     resumed = f", {result.n_resumed} of them from an earlier run" if result.n_resumed else ""
-    lines = [f"{counts}{resumed}; {len(result.failures)} failed; {result.seconds:.1f} s"]
+    cost = f"{result.seconds:.1f} s, at most {result.peak_mib:.0f} MiB a process"
+    lines = [f"{counts}{resumed}; {len(result.failures)} failed; {cost}"]
     lines += [
         f"  row {failure.row} ({failure.key}), {failure.stage}: {failure.sentence}"
         for failure in result.failures[:_MOST_SENTENCES]
@@ -117,6 +118,7 @@ def _run_record(result: RunResult) -> dict[str, Any]:
         "resumed": result.n_resumed,
         "warnings": result.n_warnings,
         "seconds": round(result.seconds, 3),
+        "peak_mib": round(result.peak_mib),
         "failures": [asdict(failure) for failure in result.failures],
     }
 

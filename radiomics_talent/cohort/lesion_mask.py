@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 _EDGE = 1e-3
 """A voxel centre this far (in voxels) beyond the image's edge counts as inside."""
+_SAME_VOXELS = 0.1
+"""Grids whose voxel centres are nearer than this (in voxels) have the same voxels ..."""
+_EXACT = 1e-3
+"""... and nearer than this they differ by the rounding of file formats alone."""
 _COUNTABLE = 2**16
 
 
@@ -258,6 +262,9 @@ def _onto_scan(
         sentence = f"{outside:.1%} of the lesion lies outside the scan; give the scan that it was drawn on"
         return (*findings, Finding("mask-outside-image", sentence, where)), None
     moved = _resampled(mask, box, geometry, target)
+    deviation = target.lattice_deviation(geometry.canonical())
+    if deviation < _SAME_VOXELS:
+        return (*findings, *_mended(deviation, where)), moved
     before = _amount(mask, geometry)
     after = _amount(moved, target)
     size = "" if difference.same_size else f", and {_size(geometry)} against {_size(target)} voxels"
@@ -273,6 +280,14 @@ def _onto_scan(
         sentence = f"resampling changed the lesion's volume by {change:.0%}; give a mask on the grid of the scan"
         findings = (*findings, Finding("volume-differs", sentence, where, "warning"))
     return findings, moved
+
+
+def _mended(deviation: float, where: str) -> tuple[Finding, ...]:
+    """Report a mask whose voxels are the scan's own, but for rounding; nothing is resampled then but its extent."""
+    if deviation <= _EXACT:
+        return ()
+    sentence = f"the mask's voxels lie up to {deviation:.2g} voxels from the scan's, and were taken as the same"
+    return (Finding("mask-grid-mended", sentence, where),)
 
 
 def _nothing(where: str, when: str = "") -> Finding:

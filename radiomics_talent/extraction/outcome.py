@@ -96,6 +96,8 @@ class Outcome:
         What was found about scan, mask and lesion.
     forecast : Forecast or None
         What a dry run gives instead of a result.
+    peak_mib : float
+        Largest memory that the worker process has held so far.
     log : tuple of str
         Lines for log.txt: what libraries logged or warned of, tracebacks.
     """
@@ -108,4 +110,5 @@ class Outcome:
     resumed: bool = False
     findings: tuple[Finding, ...] = ()
     forecast: Forecast | None = None
+    peak_mib: float = 0.0
     log: tuple[str, ...] = ()

@@ -92,7 +92,7 @@ def work_through(
         silent = 0 if marks else silent + 1
         if remaining and silent >= _MOST_SILENT_DEATHS:
             raise ExtractionError(
-                "worker processes die before they begin to work; see log.txt, or run with --jobs 1 and without --timeout"
+                "worker processes die before they begin to work; see log.txt, or take --jobs 1 --timeout 0"
             )
         for mark in marks:
             remaining = recovery.retry(mark, remaining, was_alone=jobs == 1)

@@ -63,6 +63,8 @@ class RunResult:
         Lesions with features, and how many of them an earlier run had computed.
     n_warnings : int
         Findings of level warning, whose sentences are in provenance.json.
+    peak_mib : float
+        Largest memory of a process that extracted.
     seconds : float
         Wall time.
     """
@@ -73,6 +75,7 @@ class RunResult:
     n_done: int
     n_resumed: int
     n_warnings: int
+    peak_mib: float
     seconds: float
 
 
@@ -160,7 +163,10 @@ def run_extraction(
         write_outputs(
             folder, result.table, result.failures, provenance_record(cohort, settings, facts, ordered, out=folder.path)
         )
-        _LOG.info("%d lesions with features, %d failed, %.1f s", result.n_done, len(result.failures), seconds)
+        _LOG.info(
+            "%d lesions with features, %d failed, %.1f s, at most %.0f MiB a process",
+            *(result.n_done, len(result.failures), seconds, result.peak_mib),
+        )
         if stopped is not None:
             raise stopped
         return result
@@ -244,6 +250,7 @@ def _result(ordered: Sequence[tuple[Lesion, Outcome]], out: Path, seconds: float
         n_done=len(rows),
         n_resumed=sum(o.resumed for _, o in ordered),
         n_warnings=sum(f.level == "warning" for _, o in ordered for f in o.findings),
+        peak_mib=max((o.peak_mib for _, o in ordered), default=0.0),
         seconds=seconds,
     )
 

@@ -6,7 +6,9 @@ A task never raises because of a lesion and never prints; everything that it has
 from __future__ import annotations
 
 import logging
+import resource
 import signal
+import sys
 import time
 import traceback
 import warnings
@@ -232,7 +234,13 @@ def _extracted(task: ScanTask, case: Case, hashed: ScanHash) -> Outcome:
         shard = Shard(key, image, mask, task.run_id, dict(features), tuple(features.warnings), timings)
         write_shard(task.folder, shard)
     lesion = case.lesion
-    return Outcome(lesion.row, 0, lesion.lesion_id, shard=shard, resumed=shard.run_id != task.run_id)
+    resumed = shard.run_id != task.run_id
+    return Outcome(lesion.row, 0, lesion.lesion_id, shard=shard, resumed=resumed, peak_mib=_peak_mib())
+
+
+def _peak_mib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _failed(

@@ -90,9 +90,7 @@ def extract(
     return LesionFeatures(values, warnings, timings)
 
 
-def prepare(
-    image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings, *, label: int | None = None
-) -> Prepared:
+def prepare(image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings, *, label: int | None = None) -> Prepared:
     """Normalise, resample and crop as the settings say: what the features are computed on.
 
     Parameters and errors are those of `extract`.

@@ -115,6 +115,23 @@ class Geometry:
             else float(np.abs(self.to_index(other.origin_mm)).max()),
         )
 
+    def lattice_deviation(self, other: Geometry) -> float:
+        """Measure how far the voxel centres of `other` lie from those of this grid, continued beyond its ends.
+
+        Returns
+        -------
+        float
+            Largest distance along an axis in voxels: 0 where `other` is a part of this grid, or the grid with its
+            axes flipped or exchanged; infinite where spacings or directions differ.
+        """
+        step = np.linalg.solve(self.axes * np.asarray(self.spacing_mm), other.axes * np.asarray(other.spacing_mm))
+        whole = np.rint(step)
+        if not (np.abs(whole).sum(axis=0) == 1).all() or not (np.abs(whole).sum(axis=1) == 1).all():
+            return float("inf")
+        seen = self.to_index(other.corners_mm())
+        corners = np.asarray(list(product(*((0, n - 1) for n in other.size))), dtype=np.float64)
+        return float(np.abs(seen - (np.rint(seen[0]) + corners @ whole.T)).max())
+
 
 @dataclass(frozen=True, slots=True)
 class GridDifference:

@@ -181,10 +181,12 @@ def _is_free(out: Path, readme: Path, text: str) -> bool:
 
 
 def plan_trial(*, seed: int = 0, patients: int = 12) -> tuple[PatientPlan, ...]:
-    """Decide who is in the trial: half of them respond."""
-    rng = _chance(seed, "trial")
-    responds = rng.permutation(np.arange(patients) % 2 == 0)
-    return tuple(_plan_patient(i + 1, bool(responds[i]), seed) for i in range(patients))
+    """Decide who is in the trial: of each two patients one responds, whatever the trial's size."""
+    plans = []
+    for i in range(patients):
+        first_responds = _chance(seed, "pair", str(i // 2)).random() < 0.5
+        plans.append(_plan_patient(i + 1, first_responds == (i % 2 == 0), seed))
+    return tuple(plans)
 
 
 def make_patient(plan: PatientPlan, *, seed: int = 0) -> Phantom:

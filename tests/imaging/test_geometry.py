@@ -123,3 +123,18 @@ def test_padded_box_stays_inside_the_image():
     box = Box((1, 5, 2), (9, 6, 4))
     assert box.padded(3, (10, 8, 6)) == Box((0, 2, 0), (10, 8, 6))
     assert box.padded((0, 1, 1), (10, 8, 6)) == Box((1, 4, 1), (9, 7, 5))
+
+
+def test_lattice_deviation():
+    grid = Geometry((40, 30, 20), (0.8, 0.8, 2.5), (-10.0, 5.0, 100.0))
+    part = grid.crop(Box((5, 6, 7), (15, 20, 12)))
+    assert grid.lattice_deviation(part) == pytest.approx(0, abs=1e-9)
+    beyond = Geometry((9, 9, 9), grid.spacing_mm, tuple(grid.to_points((-4, 2, 25))))
+    assert grid.lattice_deviation(beyond) == pytest.approx(0, abs=1e-9)
+    flipped = Geometry(grid.size, grid.spacing_mm, tuple(grid.to_points((39, 29, 0))), (-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    assert grid.lattice_deviation(flipped) == pytest.approx(0, abs=1e-9)
+    off = Geometry((9, 9, 9), grid.spacing_mm, tuple(grid.to_points((3.3, 2, 5))))
+    assert grid.lattice_deviation(off) == pytest.approx(0.3)
+    assert grid.lattice_deviation(Geometry((9, 9, 9), (0.8, 0.8, 5.0), grid.origin_mm)) == float("inf")
+    drifting = Geometry((40, 30, 20), (0.81, 0.8, 2.5), grid.origin_mm)
+    assert grid.lattice_deviation(drifting) == pytest.approx(39 * 0.0125, abs=1e-6)

@@ -1,6 +1,5 @@
 """Contours to voxels, one synthetic case each, and the looks of a mask."""
 
-
 import numpy as np
 import pytest
 
