@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import traceback
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,10 +128,7 @@ def _build() -> typer.Typer:
     )
     built.callback()(_options)
     for name in COMMANDS:
-        where = f"{__name__}.{name}"
-        if find_spec(where) is None:
-            continue
-        command = getattr(import_module(where), name)
+        command = getattr(import_module(f"{__name__}.{name}"), name)
         if isinstance(command, typer.Typer):
             built.add_typer(command, name=name)
         else:

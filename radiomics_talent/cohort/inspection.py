@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -9,14 +10,16 @@ import numpy as np
 import SimpleITK as sitk
 
 from radiomics_talent.cohort.case import Footprint, inspect_case, inspect_overlaps, inspect_scan
+from radiomics_talent.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from radiomics_talent.cohort.manifest import CohortTable, Lesion
     from radiomics_talent.cohort.scan import Scan
-    from radiomics_talent.findings import Finding
     from radiomics_talent.settings import ExtractionSettings
+
+_LOG = logging.getLogger(__name__)
 
 Verdict = Literal["ok", "warning", "error"]
 
@@ -82,7 +85,10 @@ def inspect_cohort(
 
 
 def _inspect_lesions(lesions: Sequence[Lesion], settings: ExtractionSettings) -> Iterator[RowReport]:
-    findings, scan = inspect_scan(lesions[0], settings)
+    try:
+        findings, scan = inspect_scan(lesions[0], settings)
+    except Exception as error:  # noqa: BLE001  # what nobody foresaw costs this scan, not the check of the others
+        findings, scan = (_unforeseen(error, "unreadable-file", str(lesions[0].image)),), None
     if scan is None:
         for lesion in lesions:
             yield RowReport(lesion, findings)
@@ -90,7 +96,10 @@ def _inspect_lesions(lesions: Sequence[Lesion], settings: ExtractionSettings) ->
     reports: list[RowReport] = []
     footprints: dict[str, Footprint] = {}
     for lesion in lesions:
-        found, case = inspect_case(lesion, settings, scan=scan)
+        try:
+            found, case = inspect_case(lesion, settings, scan=scan)
+        except Exception as error:  # noqa: BLE001  # likewise
+            found, case = (_unforeseen(error, "mask-unreadable", str(lesion.mask)),), None
         reports.append(RowReport(lesion, found))
         if case is not None:
             footprints[lesion.key] = Footprint.of(case)
@@ -101,6 +110,13 @@ def _inspect_lesions(lesions: Sequence[Lesion], settings: ExtractionSettings) ->
         found = report.findings + tuple(f for f in overlaps if f.where == key)
         mask = _full_mask(footprints[key], scan) if key in footprints else None
         yield RowReport(report.lesion, found, scan.image, mask)
+
+
+def _unforeseen(error: Exception, code: str, where: str) -> Finding:
+    # Without the error's own text, which may quote a header; --debug shows its traceback.
+    _LOG.debug("unexpected error", exc_info=error)
+    sentence = f"cannot be read: unexpected {type(error).__name__}; run with --debug and report it"
+    return Finding(code, sentence, where, "error")
 
 
 def _full_mask(footprint: Footprint, scan: Scan) -> sitk.Image:
