@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from radiomics_talent.cli.jobs import usable_cpus
 
 if TYPE_CHECKING:
     from radiomics_talent.extraction.plan import Plan
@@ -23,7 +24,7 @@ def extract(
         ..., "--config", help="A preset, a settings file, or a PyRadiomics parameter file.", metavar="NAME|PATH"
     ),
     out: Path | None = typer.Option(None, "--out", help="Run folder: new, or of a run to go on with.", metavar="RUN"),
-    jobs: int = typer.Option(0, "--jobs", min=0, help="Worker processes; 0 takes every CPU."),
+    jobs: int = typer.Option(0, "--jobs", "-j", min=0, help="Worker processes; 0 takes every CPU."),
     timeout: float = typer.Option(
         3600.0, "--timeout", min=0.0, help="Longest time for a lesion in seconds; 0 sets no limit."
     ),
@@ -50,7 +51,7 @@ def extract(
     if out is None and not dry_run:
         raise ConfigError("--out is missing; name the run folder, or ask for --dry-run")
     if dry_run:
-        _dry_run(cohort, settings, jobs or _cpus(), timeout or None, as_json=as_json)
+        _dry_run(cohort, settings, jobs or usable_cpus(), timeout or None, as_json=as_json)
         return
     assert out is not None
     from radiomics_talent.cli.progress import progress
@@ -63,7 +64,7 @@ def extract(
                 table,
                 settings,
                 out,
-                jobs=jobs or _cpus(),
+                jobs=jobs or usable_cpus(),
                 timeout_s=timeout or None,
                 progress=lambda p: bar(p.done, p.total),
                 save_preprocessed=save_preprocessed,
@@ -185,7 +186,3 @@ def _as_json(record: dict[str, Any]) -> str:
     import json
 
     return json.dumps(record, indent=1, ensure_ascii=False)
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

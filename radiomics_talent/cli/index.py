@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from radiomics_talent.cli.jobs import usable_cpus
 from radiomics_talent.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def index(
     series_out: Path | None = typer.Option(
         None, help="Table to write: one row a series, with every finding. [default: series.csv beside --out]"
     ),
-    jobs: int = typer.Option(1, "--jobs", "-j", min=1, help="Processes that read headers."),
+    jobs: int = typer.Option(0, "--jobs", "-j", min=0, help="Processes that read headers; 0 takes every CPU."),
     pseudonymise: Path | None = typer.Option(
         None,
         metavar="KEYFILE",
@@ -52,7 +53,7 @@ def index(
     if not dicom_root.is_dir():
         raise ConfigError("there is no such folder; give the folder that holds the DICOM files", where=str(dicom_root))
     with progress("indexing", "files") as update:
-        found = index_dicom(dicom_root, jobs=jobs, progress=update)
+        found = index_dicom(dicom_root, jobs=jobs or usable_cpus(), progress=update)
     cohort = cohort_from_index(found, out, pseudonymise=key, rois=roi)
     for path in (out, series_path):
         path.parent.mkdir(parents=True, exist_ok=True)
