@@ -97,7 +97,8 @@ def _report(found: DicomIndex, cohort: CohortTable, out: Path, series: Path, *, 
     unlinked = sum(link.series is None for link in found.links)
     if unlinked:
         typer.echo(f"{unlinked} ROIs or segments belong to no CT volume there and are left out")
-    _list_findings([*found.findings, *cohort.findings], hide_places=hide_places)
+    of_series = [f for s in found.series for f in s.findings if f.level != "info"]
+    _list_findings([*found.findings, *of_series, *cohort.findings], hide_places=hide_places)
     typer.echo(f"next: radiomics-talent check {out}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -80,6 +81,13 @@ class Footprint:
         box = Box.around(mask)
         assert box is not None, "a case has a lesion"
         return cls(case.lesion, box, mask[box.slices_zyx].copy())
+
+    def content(self, scan: sitk.Image) -> str:
+        """Return a name for what the lesion is made of: its voxels, their values, and nothing of file or row."""
+        digest = hashlib.sha256(np.packbits(self.voxels_zyx).tobytes())
+        digest.update(sitk.GetArrayViewFromImage(scan)[self.box.slices_zyx].tobytes())
+        digest.update(repr((self.voxels_zyx.shape, scan.GetSpacing())).encode())
+        return digest.hexdigest()
 
     def shared_with(self, other: Footprint) -> int:
         """Count the voxels that both lesions hold."""
@@ -263,8 +271,8 @@ def _inspect_size(
         new = [s or old for s, old in zip(settings.setting.resampledPixelSpacing, geometry.spacing_mm, strict=True)]
         expected = round(count * geometry.voxel_volume_mm3 / float(np.prod(new)))
     if fewest is not None and expected <= fewest:
-        about = f"about {expected} after resampling" if settings.resamples else str(count)
-        sentence = f"the lesion has {about} voxels, more than {fewest} are needed (minimumROISize)"
+        about = f"about {expected} voxels after resampling" if settings.resamples else f"{count} voxels"
+        sentence = f"the lesion has {about}, more than {fewest} are needed (minimumROISize)"
         findings.append(Finding("too-few-voxels", sentence, where, severity))
     return findings
 

@@ -76,15 +76,19 @@ def inspect_cohort(
         One a row, grouped by scan.
     """
     done = 0
+    seen: dict[str, Lesion] = {}
     for lesions in cohort.scans():
-        for report in _inspect_lesions(lesions, settings):
+        for report in _inspect_lesions(lesions, settings, seen):
             done += 1
             if progress:
                 progress(done, len(cohort.lesions))
             yield report
 
 
-def _inspect_lesions(lesions: Sequence[Lesion], settings: ExtractionSettings) -> Iterator[RowReport]:
+def _inspect_lesions(
+    lesions: Sequence[Lesion], settings: ExtractionSettings, seen: dict[str, Lesion]
+) -> Iterator[RowReport]:
+    """Inspect the lesions of one scan; `seen` holds those of earlier scans by what they are made of."""
     try:
         findings, scan = inspect_scan(lesions[0], settings)
     except Exception as error:  # noqa: BLE001  # what nobody foresaw costs this scan, not the check of the others
@@ -108,8 +112,18 @@ def _inspect_lesions(lesions: Sequence[Lesion], settings: ExtractionSettings) ->
     for report in reports:
         key = report.lesion.key
         found = report.findings + tuple(f for f in overlaps if f.where == key)
+        if key in footprints and (twin := seen.setdefault(footprints[key].content(scan.image), report.lesion)):
+            found += _twice(report.lesion, twin, found)
         mask = _full_mask(footprints[key], scan) if key in footprints else None
         yield RowReport(report.lesion, found, scan.image, mask)
+
+
+def _twice(lesion: Lesion, twin: Lesion, known: Sequence[Finding]) -> tuple[Finding, ...]:
+    # Rows that spell one scan in two ways are two scans to us, and patients may have two names.
+    if twin is lesion or any(f.code == "lesion-duplicate" for f in known):
+        return ()
+    sentence = f"holds the same voxels as {twin.key} (row {twin.row}), read from {twin.image}; remove one of the rows"
+    return (Finding("lesion-duplicate", sentence, lesion.key),)
 
 
 def _unforeseen(error: Exception, code: str, where: str) -> Finding:

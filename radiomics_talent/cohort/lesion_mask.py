@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from radiomics_talent.cohort.labels import Amount, Label, find_label
 from radiomics_talent.cohort.scan import Scan, is_dicom, read_volume
 from radiomics_talent.dicom.headers import RTSTRUCT_CLASS, SEG_CLASSES, read_instance
-from radiomics_talent.dicom.rtstruct import RtStruct, inspect_roi, read_rtstruct_headers
+from radiomics_talent.dicom.rtstruct import RtStruct, inspect_roi, label_rois, read_rtstruct_headers
 from radiomics_talent.dicom.seg import SegHeader, inspect_segment, read_seg_headers
 from radiomics_talent.errors import InputError
 from radiomics_talent.findings import Finding
@@ -33,6 +33,8 @@ _SAME_VOXELS = 0.1
 """Grids whose voxel centres are nearer than this (in voxels) have the same voxels ..."""
 _EXACT = 1e-3
 """... and nearer than this they differ by the rounding of file formats alone."""
+_OUTSIDE_TOLERANCE = 0.01
+"""Share of a lesion that may lie outside the scan and be left out, as for contours."""
 _COUNTABLE = 2**16
 
 
@@ -81,9 +83,6 @@ def inspect_mask(lesion: Lesion, scan: Scan, settings: ExtractionSettings) -> Fo
 
 def _inspect_rtstruct(lesion: Lesion, scan: Scan, settings: ExtractionSettings, header: RtStruct) -> Found:
     where = str(lesion.mask)
-    findings = _inspect_reference(header, scan, where)
-    if any(f.is_error for f in findings):
-        return findings, None
 
     def read(name: str) -> Found:
         return inspect_roi(lesion.mask, name, scan.geometry, settings.mask, where=where)
@@ -91,18 +90,24 @@ def _inspect_rtstruct(lesion: Lesion, scan: Scan, settings: ExtractionSettings, 
     def measure(label: Label) -> Amount | None:
         return _amount(read(label.key)[1], scan.geometry)
 
-    # Two ROIs of one name stay two labels: the row cannot say which it means.
-    labels = [Label(roi.name) for roi in header.rois if roi.n_contours or roi.name == lesion.label]
+    by_label = label_rois(header.rois)
+    if lesion.label not in by_label:  # a ROI without contours is there, and empty
+        by_label |= {roi.name: roi for roi in header.rois if roi.name == lesion.label and not roi.n_contours}
+    labels = [Label(label, roi.name) for label, roi in by_label.items()]
     chosen = find_label(lesion.label, labels, settings.mask, where=where, measure=measure)
     if isinstance(chosen, Finding):
-        return (*findings, chosen), None
+        return (chosen,), None
+    frame = by_label[chosen.key].frame_of_reference_uid or header.frame_of_reference_uid
+    findings = _inspect_reference(header, frame, scan, where)
+    if any(f.is_error for f in findings):
+        return findings, None
     more, mask = read(chosen.key)
     return (*findings, *more), mask
 
 
 def _inspect_seg(lesion: Lesion, scan: Scan, settings: ExtractionSettings, header: SegHeader) -> Found:
     where = str(lesion.mask)
-    findings = _inspect_reference(header, scan, where)
+    findings = _inspect_reference(header, header.frame_of_reference_uid, scan, where)
     if any(f.is_error for f in findings):
         return findings, None
 
@@ -124,8 +129,8 @@ def _inspect_seg(lesion: Lesion, scan: Scan, settings: ExtractionSettings, heade
     return _onto_scan(_as_bool(image), Geometry.of(image), scan, settings, findings, where)
 
 
-def _inspect_reference(header: RtStruct | SegHeader, scan: Scan, where: str) -> tuple[Finding, ...]:
-    mine, its = scan.frame_of_reference_uid, header.frame_of_reference_uid
+def _inspect_reference(header: RtStruct | SegHeader, its: str, scan: Scan, where: str) -> tuple[Finding, ...]:
+    mine = scan.frame_of_reference_uid
     if mine and its and mine != its:
         sentence = f"was drawn in FrameOfReferenceUID {its}, the scan has {mine}; give the scan that it was drawn on"
         return (Finding("mask-other-frame", sentence, where),)
@@ -259,8 +264,12 @@ def _onto_scan(
         return (*findings, Finding("mask-grid-mended", sentence, where)), mask
     outside = _share_outside(mask, box, geometry, target)
     if outside:
-        sentence = f"{outside:.1%} of the lesion lies outside the scan; give the scan that it was drawn on"
-        return (*findings, Finding("mask-outside-image", sentence, where)), None
+        count = round(outside * np.count_nonzero(mask))
+        lost = f"{count} voxels ({outside:.2%} of the lesion) lie outside the scan"
+        if outside > _OUTSIDE_TOLERANCE:
+            sentence = f"{lost}; give the scan that it was drawn on"
+            return (*findings, Finding("mask-outside-image", sentence, where)), None
+        findings = (*findings, Finding("mask-outside-image", f"{lost} and are left out", where, "warning"))
     moved = _resampled(mask, box, geometry, target)
     deviation = target.lattice_deviation(geometry.canonical())
     if deviation < _SAME_VOXELS:

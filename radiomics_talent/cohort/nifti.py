@@ -1,4 +1,4 @@
-"""What ITK's NIfTI reader hides: NaN and infinite voxels, which it turns into 0 without a word."""
+"""What ITK's NIfTI reader hides: files cut short or damaged (read as 0), and NaN or infinite voxels (likewise)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 import math
 import struct
 import zlib
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -15,47 +16,85 @@ if TYPE_CHECKING:
 
 _FLOATS = {16: "f4", 64: "f8"}
 _CHUNK = 2**22
+_LONGEST_HEADER = 540
+_DAMAGED = "is cut short or damaged; copy or export it again"
 
 
-def count_not_finite(path: Path) -> int:
-    """Count the voxels of a NIfTI file (.nii, .nii.gz) that are NaN or infinite.
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """Where the voxels of a file are; `kind` is None unless they are floats."""
 
-    Files whose voxels are not stored as floats have none; a file that is cut short is left to the reader.
+    offset: int
+    n_bytes: int
+    kind: np.dtype[np.floating] | None
+
+
+@dataclass(frozen=True, slots=True)
+class NiftiFault:
+    """What is wrong with a file, as the code and the sentence of a finding; an empty code leaves it to the caller."""
+
+    code: str
+    sentence: str
+
+
+def find_fault(path: Path) -> NiftiFault | None:
+    """Look for what ITK does not say about a NIfTI file (.nii, .nii.gz).
+
+    Returns
+    -------
+    NiftiFault or None
+        With code 'not-finite' for NaN and infinite voxels, without a code for a file that is cut short or damaged.
     """
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
     try:
-        if not compressed:
-            with path.open("rb") as plain:
-                return _count(plain)
-        with gzip.open(path) as unpacked:
-            return _count(unpacked)
-    except (OSError, EOFError, zlib.error, struct.error):
-        return 0
+        if compressed:
+            # Read to its end, where a gzip file holds length and checksum.
+            with gzip.open(path) as unpacked:
+                return _inspect(unpacked, whole=True)
+        with path.open("rb") as plain:
+            return _inspect(plain, whole=False, size=path.stat().st_size)
+    except (EOFError, gzip.BadGzipFile, zlib.error, struct.error):
+        return NiftiFault("", _DAMAGED)
 
 
-def _count(file: IO[bytes] | gzip.GzipFile) -> int:
-    head = file.read(540)
-    order = next((o for o in "<>" if struct.unpack_from(f"{o}i", head)[0] in {348, 540}), None)
-    if order is None:
-        return 0
-    if struct.unpack_from(f"{order}i", head)[0] == 348:
-        (datatype,), (offset,) = struct.unpack_from(f"{order}h", head, 70), struct.unpack_from(f"{order}f", head, 108)
-        shape = struct.unpack_from(f"{order}8h", head, 40)
-    else:
-        (datatype,), (offset,) = struct.unpack_from(f"{order}h", head, 12), struct.unpack_from(f"{order}q", head, 168)
-        shape = struct.unpack_from(f"{order}8q", head, 16)
-    if datatype not in _FLOATS:
-        return 0
-    kind = np.dtype(f"{order}{_FLOATS[datatype]}")
-    file.seek(int(offset))
-    left = math.prod(max(1, n) for n in shape[1 : shape[0] + 1]) * kind.itemsize
-    count = 0
+def _inspect(file: IO[bytes] | gzip.GzipFile, *, whole: bool, size: int | None = None) -> NiftiFault | None:
+    header = _read_header(file.read(_LONGEST_HEADER))
+    if header is None:  # an .hdr beside its .img: ITK's affair
+        return None
+    if size is not None and size < header.offset + header.n_bytes:
+        return NiftiFault("", _DAMAGED)
+    if header.kind is None and not whole:
+        return None
+    file.seek(header.offset)
+    left, bad = header.n_bytes, 0
     while left > 0:
         chunk = file.read(min(_CHUNK, left))
         if not chunk:
-            break
+            return NiftiFault("", _DAMAGED)
         left -= len(chunk)
-        values = np.frombuffer(chunk[: len(chunk) // kind.itemsize * kind.itemsize], kind)
-        count += int(np.count_nonzero(~np.isfinite(values)))
-    return count
+        if header.kind is not None:
+            values = np.frombuffer(chunk[: len(chunk) // header.kind.itemsize * header.kind.itemsize], header.kind)
+            bad += int(np.count_nonzero(~np.isfinite(values)))
+    while whole and file.read(_CHUNK):
+        pass
+    return NiftiFault("not-finite", f"{bad} voxels are NaN or infinite, expected numbers everywhere") if bad else None
+
+
+def _read_header(head: bytes) -> _Header | None:
+    order = next((o for o in "<>" if struct.unpack_from(f"{o}i", head)[0] in {348, 540}), None)
+    if order is None:
+        return None
+    if struct.unpack_from(f"{order}i", head)[0] == 348:
+        datatype, bits = struct.unpack_from(f"{order}2h", head, 70)
+        (offset,), shape = struct.unpack_from(f"{order}f", head, 108), struct.unpack_from(f"{order}8h", head, 40)
+        is_single = head[344:347] == b"n+1"
+    else:
+        datatype, bits = struct.unpack_from(f"{order}2h", head, 12)
+        (offset,), shape = struct.unpack_from(f"{order}q", head, 168), struct.unpack_from(f"{order}8q", head, 16)
+        is_single = head[4:7] == b"n+2"
+    if not is_single:
+        return None
+    n_values = math.prod(max(1, n) for n in shape[1 : shape[0] + 1])
+    kind = np.dtype(f"{order}{_FLOATS[datatype]}") if datatype in _FLOATS else None
+    return _Header(int(offset), n_values * bits // 8, kind)

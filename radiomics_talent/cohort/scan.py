@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from radiomics_talent.cohort.nifti import count_not_finite
+from radiomics_talent.cohort.nifti import find_fault
 from radiomics_talent.dicom.ct import inspect_ct
 from radiomics_talent.dicom.headers import looks_like_dicom
 from radiomics_talent.dicom.index import find_series_files
@@ -141,11 +141,9 @@ def read_volume(path: Path, *, code: str) -> tuple[tuple[Finding, ...], sitk.Ima
     if image.GetDimension() != 3 or image.GetPixelID() in _COMPLEX:
         shape = " x ".join(map(str, image.GetSize()))
         return (Finding("not-3d", f"holds {shape} voxels, expected one 3D volume of real numbers", where),), None
-    hidden = count_not_finite(path) if image_io == "NiftiImageIO" else 0
-    if hidden:
-        return (
-            Finding("not-finite", f"{hidden} voxels are NaN or infinite, expected numbers everywhere", where),
-        ), None
+    fault = find_fault(path) if image_io == "NiftiImageIO" else None
+    if fault:
+        return (Finding(fault.code or code, fault.sentence, where),), None
     Geometry.of(image).canonical().put_on(image)
     return (), image
 

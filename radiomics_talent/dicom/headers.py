@@ -61,6 +61,16 @@ _TAGS = [
 
 Triple = tuple[float, float, float]
 
+MODALITIES = frozenset({
+    "ANN", "AR", "ASMT", "AU", "BDUS", "BI", "BMD", "CR", "CT", "CTPROTOCOL", "DMS", "DG", "DOC", "DX", "ECG", "EEG",
+    "EMG", "EOG", "EPS", "ES", "FID", "GM", "HC", "HD", "IO", "IOL", "IVOCT", "IVUS", "KER", "KO", "LEN", "LS", "MG",
+    "MR", "M3D", "NM", "OAM", "OCT", "OP", "OPM", "OPT", "OPTBSV", "OPTENF", "OPV", "OSS", "OT", "PA", "PLAN", "POS",
+    "PR", "PT", "PX", "REG", "RESP", "RF", "RG", "RTDOSE", "RTIMAGE", "RTINTENT", "RTPLAN", "RTRAD", "RTRECORD",
+    "RTSEGANN", "RTSTRUCT", "RWV", "SEG", "SM", "SMR", "SR", "SRF", "STAIN", "TEXTUREMAP", "TG", "US", "VA", "XA",
+    "XAPROTOCOL", "XC",
+})  # fmt: skip
+"""Defined terms of Modality (PS3.3 C.7.3.1.1.1)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plane:
@@ -237,7 +247,7 @@ def _instance(path: Path, ds: Dataset, file_size: int) -> Instance | None:
         path=path,
         sop_class_uid=sop_class,
         sop_instance_uid=_text(ds, "SOPInstanceUID") or (_text(meta, "MediaStorageSOPInstanceUID") if meta else ""),
-        modality=_text(ds, "Modality").upper(),
+        modality=_modality(ds),
         patient_id=_text(ds, "PatientID"),
         study_instance_uid=_text(ds, "StudyInstanceUID"),
         series_instance_uid=series,
@@ -369,6 +379,12 @@ def _pixel_bytes(ds: Dataset, n_frames: int) -> int:
 
 def _is_lossy(syntax: str, flag: str) -> bool:
     return flag == "01" or syntax in _LOSSY or (syntax in _PERHAPS_LOSSY and flag != "00")
+
+
+def _modality(ds: Dataset) -> str:
+    # It is printed, and what a broken export puts there could be anything.
+    text = _text(ds, "Modality").upper()
+    return text if text in MODALITIES or not text else "unknown"
 
 
 def _brief(error: BaseException) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 HU_TYPES = frozenset({"", "HU", "HU_MOD"})
 """RescaleType of Hounsfield units; CT Image Storage means HU where it is absent (PS3.3 C.8.2.1)."""
+RESCALE_TERMS = frozenset({"OD", "US", "MGML", "Z_EFF", "ED", "EDW", "PCT"})
+"""The other defined terms of RescaleType (PS3.3 C.11.1.1.2)."""
 NOT_HU_WORDS = frozenset({
     "PERFUSION", "CBF", "CBV", "RCBF", "RCBV", "MTT", "RMTT", "TTP", "TMAX", "PERMEABILITY", "EFFECTIVE_Z", "EFF_Z",
     "EFF_ATOMIC_NUM", "ELECTRON_DENSITY", "IODINE", "IODINE_MAP", "MAT_FRACTIONAL", "MAT_VALUE_BASED", "MAT_SPECIFIC",
@@ -154,7 +156,8 @@ def _inspect_values(slices: Sequence[Slice], where: str) -> list[Finding]:
     if types:
         unknown = types == ["US"]
         meaning = "unspecified units" if unknown else "not HU"
-        sentence = f"RescaleType is {types[0]} ({meaning}), expected HU; give the original CT series"
+        found = types[0] if types[0] in RESCALE_TERMS else "an unknown term"  # free text could hold anything
+        sentence = f"RescaleType is {found} ({meaning}), expected HU; give the original CT series"
         findings.append(Finding("not-hu", sentence, where, severity="warning" if unknown else None))
     maps = sorted(NOT_HU_WORDS & {word for s in slices for word in s.instance.image_type})
     if maps or not all(s.instance.is_grey for s in slices):

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from radiomics_talent.dicom.rtstruct import RtStruct, read_rtstruct_headers
+from radiomics_talent.dicom.rtstruct import RtStruct, label_rois, read_rtstruct_headers
 from radiomics_talent.dicom.seg import SegHeader, read_seg_headers
 from radiomics_talent.errors import InputError
 from radiomics_talent.findings import Finding
@@ -76,7 +76,7 @@ def _link_rtstruct(
     if empty:
         sentence = f"ROIs without contours were left out: {', '.join(empty)}; draw them, or ignore this"
         findings.append(Finding("mask-empty", sentence, str(path), severity="warning"))
-    return [MaskLink(path, roi.name, roi.name, record, odd) for roi in header.rois if roi.n_contours]
+    return [MaskLink(path, label, roi.name, record, odd) for label, roi in label_rois(header.rois).items()]
 
 
 def _link_seg(path: Path, header: SegHeader, series: Sequence[SeriesRecord]) -> list[MaskLink]:

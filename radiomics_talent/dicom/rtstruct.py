@@ -6,6 +6,7 @@ import difflib
 import re
 import struct
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -60,6 +61,7 @@ class Roi:
     number: int
     name: str
     n_contours: int
+    frame_of_reference_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,16 @@ def read_rtstruct_headers(path: Path) -> RtStruct:
             raise DicomError(_unreadable(error), where=str(path)) from error
 
 
+def label_rois(rois: tuple[Roi, ...]) -> dict[str, Roi]:
+    """Return the ROIs that hold contours by the label that a row names them with.
+
+    The label is the ROI's name; where several have one name, it is ``<name>#<ROINumber>``.
+    """
+    drawn = [roi for roi in rois if roi.n_contours]
+    counts = Counter(roi.name for roi in drawn)
+    return {roi.name if counts[roi.name] == 1 else f"{roi.name}#{roi.number}": roi for roi in drawn}
+
+
 def inspect_roi(
     path: Path, roi_name: str, ct_geometry: Geometry, settings: MaskSettings, *, where: str
 ) -> tuple[tuple[Finding, ...], NDArray[np.bool_] | None]:
@@ -100,7 +112,8 @@ def inspect_roi(
     path : Path
         An RTSTRUCT.
     roi_name : str
-        ROIName as it is, or a key of `settings.roi_names`; empty takes the only ROI.
+        ROIName as it is, ``<name>#<ROINumber>`` where several have that name, or a key of `settings.roi_names`;
+        empty takes the only ROI.
     ct_geometry : Geometry
         Grid of the CT.
     settings : MaskSettings
@@ -141,11 +154,11 @@ def _read(path: Path) -> pydicom.Dataset:
         # Some planning systems leave out the file's preamble; what follows tells whether it is DICOM at all.
         ds = pydicom.dcmread(path, force=True, stop_before_pixels=True)
         if "SOPClassUID" not in ds:
-            raise ValueError("it is not a DICOM file") from error
+            raise DicomError("it is not a DICOM file") from error
     if ds.get("SOPClassUID") != RTSTRUCT_CLASS and ds.get("Modality") != "RTSTRUCT":
-        raise ValueError(f"its Modality is {ds.get('Modality') or 'absent'}, not RTSTRUCT")
+        raise DicomError("its Modality is not RTSTRUCT")
     if "StructureSetROISequence" not in ds:
-        raise ValueError("it has no StructureSetROISequence")
+        raise DicomError("it has no StructureSetROISequence")
     return ds
 
 
@@ -161,19 +174,21 @@ def _walk(ds: pydicom.Dataset, keyword: str) -> Iterator[pydicom.Dataset]:
 
 
 def _header(ds: pydicom.Dataset) -> RtStruct:
-    frames, series, instances = [str(ds.get("FrameOfReferenceUID") or "")], [], set()
+    rois = _rois(ds)
+    # Each ROI says where its contours lie; the object's own FrameOfReferenceUID is optional and often another.
+    frames, series, instances = [roi.frame_of_reference_uid for roi in rois], [], set()
     for frame in _walk(ds, "ReferencedFrameOfReferenceSequence"):
         frames.append(str(frame.get("FrameOfReferenceUID") or ""))
         for study in _walk(frame, "RTReferencedStudySequence"):
             for entry in _walk(study, "RTReferencedSeriesSequence"):
                 series.append(str(entry.get("SeriesInstanceUID") or ""))
                 instances |= _instances(entry)
-    frames += [str(r.get("ReferencedFrameOfReferenceUID") or "") for r in _walk(ds, "StructureSetROISequence")]
+    frames.append(str(ds.get("FrameOfReferenceUID") or ""))
     for roi in _walk(ds, "ROIContourSequence"):
         for contour in _walk(roi, "ContourSequence"):
             instances |= _instances(contour)
     return RtStruct(
-        rois=_rois(ds),
+        rois=rois,
         frame_of_reference_uid=next(filter(None, frames), ""),
         series_instance_uids=tuple(dict.fromkeys(filter(None, series))),
         sop_instance_uids=frozenset(instances),
@@ -192,7 +207,12 @@ def _rois(ds: pydicom.Dataset) -> tuple[Roi, ...]:
         number = int(entry.ReferencedROINumber)
         counts[number] = counts.get(number, 0) + len(entry.get("ContourSequence") or ())
     return tuple(
-        Roi(int(r.ROINumber), str(r.get("ROIName") or "").strip(), counts.get(int(r.ROINumber), 0))
+        Roi(
+            int(r.ROINumber),
+            str(r.get("ROIName") or "").strip(),
+            counts.get(int(r.ROINumber), 0),
+            str(r.get("ReferencedFrameOfReferenceUID") or ""),
+        )
         for r in _walk(ds, "StructureSetROISequence")
     )
 
@@ -225,15 +245,16 @@ def _points(contour: pydicom.Dataset) -> NDArray[np.float64]:
     try:
         numbers = np.array(values, dtype=np.float64)
     except ValueError as error:
-        raise ValueError("a ContourData holds text that is not a number") from error
+        raise DicomError("a ContourData holds text that is not a number") from error
     if numbers.size % 3:
-        raise ValueError(f"a ContourData holds {numbers.size} values, which is not a multiple of 3")
+        raise DicomError(f"a ContourData holds {numbers.size} values, which is not a multiple of 3")
     return numbers.reshape(-1, 3)
 
 
 def _unreadable(error: Exception) -> str:
-    reason = " ".join(str(error).split()).strip("'\".") or type(error).__name__
-    return f"it cannot be read as an RTSTRUCT ({reason[:200]}); export the structure set again"
+    # The text of pydicom's own errors may quote a header, and so a name.
+    reason = error.message if isinstance(error, DicomError) else type(error).__name__
+    return f"it cannot be read as an RTSTRUCT ({reason}); export the structure set again"
 
 
 # --- the ROI
@@ -244,6 +265,9 @@ def _find(rois: tuple[Roi, ...], label: str, settings: MaskSettings) -> list[Roi
     wanted = label.strip()
     if not wanted:
         return list(rois)
+    by_label = label_rois(rois)
+    if wanted in by_label:
+        return [by_label[wanted]]
     exact = [r for r in rois if r.name == wanted]
     if exact:
         return exact
@@ -257,7 +281,7 @@ def _not_one(
     if found:
         there = _listing(ds, found, geometry)
         what = f"the label {label!r} fits" if label.strip() else "the row has no label, and there are"
-        sentence = f"{what} {len(found)} ROIs ({there}); name one, or rename the ROIs"
+        sentence = f"{what} {len(found)} ROIs ({there}); name one as NAME#NUMBER"
         return Finding("label-ambiguous", sentence, where)
     near = difflib.get_close_matches(label, [r.name for r in rois], n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""

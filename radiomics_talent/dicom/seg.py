@@ -137,11 +137,11 @@ def _read(path: Path, *, stop_before_pixels: bool = False) -> pydicom.Dataset:
     try:
         ds = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels)
     except InvalidDicomError as error:
-        raise ValueError("it is not a DICOM file") from error
+        raise DicomError("it is not a DICOM file") from error
     if str(ds.get("SOPClassUID", "")) not in SEG_CLASSES:
-        raise ValueError(f"its Modality is {ds.get('Modality', 'absent')}, not SEG")
+        raise DicomError("its Modality is not SEG")
     if not ds.get("SegmentSequence"):
-        raise ValueError("it has no SegmentSequence")
+        raise DicomError("it has no SegmentSequence")
     return ds
 
 
@@ -237,15 +237,16 @@ def _absent(seg: highdicom.seg.Segmentation, number: int, settings: MaskSettings
 
 
 def _unreadable(error: Exception) -> str:
-    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return f"it cannot be read as a DICOM SEG ({reason[:200]}); export the mask again"
+    # The text of pydicom's own errors may quote a header, and so a name.
+    reason = error.message if isinstance(error, DicomError) else type(error).__name__
+    return f"it cannot be read as a DICOM SEG ({reason}); export the mask again"
 
 
 def _make_native(ds: pydicom.Dataset) -> None:
     """Decode in place the single-bit transfer syntaxes that pydicom and highdicom lack."""
     syntax = ds.file_meta.TransferSyntaxUID
     if "PixelData" not in ds:
-        raise ValueError("it has no PixelData")
+        raise DicomError("it has no PixelData")
     if syntax == ExplicitVRBigEndian:
         ds.PixelData = _little_endian(ds)
     elif syntax == DEFLATED_IMAGE_FRAME:
@@ -273,7 +274,7 @@ def _repack(ds: pydicom.Dataset, decode: Callable[[bytes], bytes]) -> None:
     if ds.BitsAllocated == 1:
         n_pixels = ds.Rows * ds.Columns
         if len(frames) != n_frames or any(len(f) * 8 < n_pixels for f in frames):
-            raise ValueError("the pixel data are shorter than the header says")
+            raise DicomError("the pixel data are shorter than the header says")
         bits: Any = [unpack_bits(f, as_array=True)[:n_pixels] for f in frames]
         ds.PixelData = pack_bits(np.concatenate(bits), pad=True)
     else:
@@ -288,7 +289,7 @@ def _expand_runs(frame: bytes) -> bytes:
     """Decode a frame of RLE Lossless with one segment (DICOM PS3.5 G.3, PackBits)."""
     n_segments, start = struct.unpack("<2L", frame[:8])
     if n_segments != 1:
-        raise ValueError(f"a single-bit RLE frame has {n_segments} segments, expected 1")
+        raise DicomError(f"a single-bit RLE frame has {n_segments} segments, expected 1")
     out = bytearray()
     position = start
     while position < len(frame) - 1:

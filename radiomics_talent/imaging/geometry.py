@@ -163,7 +163,7 @@ class GridDifference:
         return self.same_size and self.shift_voxels < 0.1
 
     def __str__(self) -> str:
-        return f"{self.shift_mm:.3g} mm and {self.angle_deg:.2g} degrees"
+        return f"{self.shift_mm:.3g} mm and {round(self.angle_deg, 2):g} degrees"
 
 
 @dataclass(frozen=True, slots=True)

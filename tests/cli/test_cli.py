@@ -48,7 +48,7 @@ def test_version():
 
 
 @pytest.mark.parametrize(
-    "args", [["nonsense"], ["index"], ["check", "x.csv", "--nonsense"], ["index", ".", "--out", "x", "--jobs", "0"]]
+    "args", [["nonsense"], ["index"], ["check", "x.csv", "--nonsense"], ["index", ".", "--out", "x", "--jobs", "-1"]]
 )
 def test_wrong_usage(args):
     assert run(*args).exit_code == 2

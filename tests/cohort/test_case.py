@@ -264,7 +264,7 @@ def test_equal_to_itk_on_the_whole_grid(make):
 def test_outside(make):
     lesion = make(values(), image_of(blob(), origin=(0.0, -20.0, 30.0)))
     assert codes(lesion) == ["mask-outside-image"]
-    with pytest.raises(GeometryError, match=r"66\.7% of the lesion lies outside the scan"):
+    with pytest.raises(GeometryError, match=r"80 voxels \(66\.67% of the lesion\) lie outside the scan"):
         load_case(lesion)
 
 
@@ -472,3 +472,38 @@ def test_public_face(make, tmp_path):
     write_cohort([lesion], tmp_path / "c.csv")
     (row,) = load_cohort(tmp_path / "c.csv").lesions
     assert radiomics_talent.load_case(row).findings == ()
+
+
+# --- what ITK's NIfTI reader hides
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("which", ["image", "mask"])
+@pytest.mark.parametrize("keep", [0.85, 0.95])
+def test_a_nifti_cut_short_is_refused(make, tmp_path, suffix, which, keep):
+    """ITK fills what is missing with zeros and only prints a warning."""
+    lesion = make(values(), blob(), suffix=suffix)
+    path = tmp_path / f"{which}{suffix}"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+    assert codes(lesion) == ["unreadable-file" if which == "image" else "mask-unreadable"]
+    with pytest.raises(InputError, match="cut short or damaged"):
+        load_case(lesion)
+
+
+def test_a_damaged_gzip_is_refused(make, tmp_path):
+    lesion = make(values(), blob())
+    content = bytearray((tmp_path / "image.nii.gz").read_bytes())
+    content[-6] ^= 0xFF  # its checksum
+    (tmp_path / "image.nii.gz").write_bytes(content)
+    assert codes(lesion) == ["unreadable-file"]
+
+
+def test_few_voxels_outside_are_left_out_with_a_warning(make):
+    outside = np.zeros((len(values()), 16, 20), np.uint8)
+    outside[:, 2:14, 2:14] = 1
+    longer = np.concatenate([outside, np.zeros_like(outside[:1])])
+    longer[-1, 5, 5] = 1
+    findings, case = inspect_case(make(values(), longer), DEFAULT)
+    assert [f.level for f in findings if f.code == "mask-outside-image"] == ["warning"]
+    assert np.array_equal(sitk.GetArrayFromImage(case.mask), outside)

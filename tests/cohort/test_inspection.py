@@ -65,3 +65,14 @@ def test_what_nobody_foresaw_costs_its_own_rows(cohort, monkeypatch, function, l
     sentence = found["p/1"].findings[0].sentence
     assert "unexpected ZeroDivisionError" in sentence
     assert "Doe" not in sentence
+
+
+def test_the_same_lesion_of_a_scan_spelled_in_two_ways(cohort, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "renamed.nrrd").write_bytes((tmp_path / "a.nrrd").read_bytes())
+    with (tmp_path / "cohort.csv").open("a", newline="") as file:
+        csv.writer(file).writerow(("r", "x", "other/renamed.nrrd", "mask.nrrd", "2"))
+    found = reports(load_cohort(tmp_path / "cohort.csv"))
+    assert [f.code for f in found["r/x"].findings] == ["lesion-duplicate"]
+    assert "same voxels as p/2 (row 4)" in found["r/x"].findings[0].sentence
+    assert found["p/2"].verdict == "ok"

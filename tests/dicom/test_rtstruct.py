@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from radiomics_talent.dicom.rtstruct import inspect_roi, read_rtstruct_headers
+from radiomics_talent.dicom.rtstruct import inspect_roi, label_rois, read_rtstruct_headers
 from radiomics_talent.errors import DicomError
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.settings import MaskSettings
@@ -173,7 +173,7 @@ def test_other_files_are_refused(save, tmp_path):
         read_rtstruct_headers(tmp_path / "absent")
     ct = structure_set([("a", lesion())])
     ct.SOPClassUID, ct.Modality = "1.2.840.10008.5.1.4.1.1.2", "CT"
-    with pytest.raises(DicomError, match="Modality is CT, not RTSTRUCT"):
+    with pytest.raises(DicomError, match="its Modality is not RTSTRUCT"):
         read_rtstruct_headers(save(ct))
     bare = structure_set([])
     del bare.StructureSetROISequence
@@ -360,3 +360,33 @@ def test_rewritten_file_is_read_anew(save):
     first = inspect_roi(save(structure_set([("GTV", lesion())])), "GTV", GRID, SETTINGS, where="p/1")[1]
     second = inspect_roi(save(structure_set([("GTV", lesion(side=10))])), "GTV", GRID, SETTINGS, where="p/1")[1]
     assert second.sum() > first.sum()
+
+
+def test_each_roi_has_a_frame_of_its_own(save):
+    ds = structure_set([("ct", lesion()), ("mr", lesion())])
+    ds.FrameOfReferenceUID = "9.9"
+    ds.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = "1.2"
+    ds.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = "7.7"
+    header = read_rtstruct_headers(save(ds))
+    assert [roi.frame_of_reference_uid for roi in header.rois] == ["1.2", "7.7"]
+    assert header.frame_of_reference_uid == "1.2"
+
+
+def test_rois_of_one_name_are_told_apart_by_number(save):
+    path = save(structure_set([("GTV", lesion()), ("GTV", lesion(x=20.5, side=5)), ("GTV", []), ("node", lesion())]))
+    labels = label_rois(read_rtstruct_headers(path).rois)
+    assert {label: roi.number for label, roi in labels.items()} == {"GTV#1": 1, "GTV#2": 2, "node": 4}
+    sizes = []
+    for label in ("GTV#1", "GTV#2"):
+        findings, mask = inspect_roi(path, label, GRID, SETTINGS, where="x")
+        assert not any(f.is_error for f in findings)
+        sizes.append(int(mask.sum()))
+    assert sizes[0] > sizes[1] > 0
+
+
+def test_what_a_header_quotes_stays_inside(save):
+    ds = structure_set([("a", lesion())])
+    ds.Modality, ds.SOPClassUID = "ZZYZXMANN", "1.2.3"
+    with pytest.raises(DicomError, match="Modality is not RTSTRUCT") as caught:
+        read_rtstruct_headers(save(ds))
+    assert "ZZYZX" not in str(caught.value)
