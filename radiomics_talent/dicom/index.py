@@ -14,6 +14,7 @@ from joblib import Parallel, delayed
 from radiomics_talent.dicom.ct import inspect_instances
 from radiomics_talent.dicom.headers import RTSTRUCT_CLASS, SEG_CLASSES, Instance, read_instance, read_instances
 from radiomics_talent.dicom.links import MaskLink, link_masks
+from radiomics_talent.dicom.pixels import is_copy
 from radiomics_talent.dicom.series import SeriesRecord, split_series_uid
 from radiomics_talent.dicom.volumes import Volume, drop_copies, split_series
 from radiomics_talent.errors import DicomError
@@ -212,7 +213,7 @@ def _may_hold(path: Path, uid: bytes) -> bool:
 
 def _group(instances: Iterable[Instance]) -> dict[SeriesKey, list[Instance]]:
     groups: defaultdict[SeriesKey, list[Instance]] = defaultdict(list)
-    for i in drop_copies(instances):
+    for i in drop_copies(instances, is_copy):
         groups[i.patient_id, i.series_instance_uid].append(i)
     return dict(sorted(groups.items()))
 

@@ -98,7 +98,7 @@ def find_volume(
         return named[0], ()
     found = _most_instances(named or volumes, mask)
     if len(found) == 1:
-        return found[0], ()
+        return found[0], _spread(found[0], volumes, mask, where)
     if found or named:
         sentence = (
             f"it fits {len(found or named)} CT volumes equally well ({_list(found or named)}); "
@@ -112,6 +112,22 @@ def _most_instances(volumes: Sequence[SeriesRecord], mask: RtStruct | SegHeader)
     shared = Counter({i: len(mask.sop_instance_uids.intersection(v.sop_instance_uids)) for i, v in enumerate(volumes)})
     most = max(shared.values(), default=0)
     return [v for i, v in enumerate(volumes) if most and shared[i] == most]
+
+
+def _spread(
+    linked: SeriesRecord, volumes: Sequence[SeriesRecord], mask: RtStruct | SegHeader, where: str
+) -> tuple[Finding, ...]:
+    """Warn where a mask was drawn across volumes that its series was taken apart into."""
+    counts = {
+        v.series_uid: len(mask.sop_instance_uids.intersection(v.sop_instance_uids))
+        for v in volumes
+        if v.series_instance_uid == linked.series_instance_uid
+    }
+    if sum(n > 0 for n in counts.values()) < 2:
+        return ()
+    named = ", ".join(f"{uid}: {n} slices" for uid, n in counts.items() if n)
+    sentence = f"it refers to slices of several volumes of one series ({named}); see that the lesion is whole"
+    return (Finding("several-volumes", sentence, where),)
 
 
 def _by_frame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +54,19 @@ def read_stored_values(path: Path) -> NDArray[np.integer[Any]]:
     if values.ndim != 3 or values.dtype.kind not in "iu":
         raise DicomError("the pixel data are not grey values; give the original CT images", where=path.name)
     return values
+
+
+def is_copy(one: Path, other: Path) -> bool:
+    """Whether two files hold the same pixels with the same rescaling; false where either cannot be read."""
+    try:
+        if filecmp.cmp(one, other, shallow=False):
+            return True
+        a, b = read_dataset(one), read_dataset(other)
+        return "PixelData" in a and all(
+            a.get(k) == b.get(k) for k in ("PixelData", "RescaleSlope", "RescaleIntercept", "NumberOfFrames")
+        )
+    except (OSError, DicomError, *STRANGE):
+        return False
 
 
 def to_hu(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from radiomics_talent.dicom.stack import SAME_POSITION_MM, find_axes, group_posi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -46,17 +47,23 @@ class Volume:
     instances: tuple[Instance, ...]
 
 
-def drop_copies(instances: Iterable[Instance]) -> list[Instance]:
-    """Keep one of the files that hold the same instance, from the folder that holds most of the series."""
+def drop_copies(instances: Iterable[Instance], is_copy: Callable[[Path, Path], bool]) -> list[Instance]:
+    """Keep one of the files that hold the same instance, from the folder that holds most of the series.
+
+    `is_copy` is asked only about files that say they are the same instance. Where it says no, both stay: two versions
+    of a series must not be mixed, and two slices at one position are refused later.
+    """
     found = list(instances)
     folders = Counter((i.series_instance_uid, i.path.parent) for i in found)
-    kept: dict[object, Instance] = {}
+    kept: dict[object, list[Instance]] = {}
     for instance in sorted(found, key=lambda i: (-folders[i.series_instance_uid, i.path.parent], str(i.path))):
         # A UID that returns with another position is a broken pseudonymisation, not a copy.
         where = (instance.planes[0].position_mm if instance.planes else None, instance.instance_number)
         uid = instance.sop_instance_uid or str(instance.path)
-        kept.setdefault((uid, instance.series_instance_uid, where), instance)
-    return sorted(kept.values(), key=lambda i: str(i.path))
+        known = kept.setdefault((uid, instance.series_instance_uid, where), [])
+        if not any(is_copy(other.path, instance.path) for other in known):
+            known.append(instance)
+    return sorted((i for same in kept.values() for i in same), key=lambda i: str(i.path))
 
 
 def split_series(instances: Sequence[Instance]) -> tuple[Volume, ...]:
@@ -155,6 +162,7 @@ def _along(stack: list[Instance]) -> NDArray[np.float64]:
 
 def _split_repeats(stack: list[Instance], places: NDArray[np.intp], most: int) -> list[list[int]]:
     fallback: list[list[int]] | None = None
+    all_repeat = bool((np.bincount(places) == most).all())
     for key in _KEYS:
         values = [key(i) for i in stack]
         if any(v is None for v in values) or len(set(values)) < 2:
@@ -164,13 +172,19 @@ def _split_repeats(stack: list[Instance], places: NDArray[np.intp], most: int) -
             continue
         if len(parts) == most:
             return parts
-        # Acquisitions that overlap at their ends: more volumes than slices share a position.
-        if fallback is None and min(map(len, parts)) >= 3:
+        # More volumes than slices share a position: acquisitions that overlap at their ends, or beds of several
+        # phases in turn. There a run would join the end of one phase to the beginning of another.
+        if all_repeat:
+            parts = [] if key in {_time, _number} else _by_value(values)
+        if fallback is None and parts and min(map(len, parts)) >= 3:
             fallback = parts
-    counts = np.bincount(places)
-    if fallback is None and (counts == most).all():
+    if fallback is None and all_repeat:
         fallback = _ranks(stack, places, most)
     return fallback or [list(range(len(stack)))]
+
+
+def _by_value(values: Sequence[object]) -> list[list[int]]:
+    return [[i for i, v in enumerate(values) if v == value] for value in sorted(set(values))]  # type: ignore[type-var]
 
 
 def _runs(values: Sequence[object], places: NDArray[np.intp]) -> list[list[int]] | None:
@@ -215,13 +229,13 @@ def _ranks(stack: list[Instance], places: NDArray[np.intp], most: int) -> list[l
 
 def _split_interleaved(stack: list[Instance], along: NDArray[np.float64]) -> list[list[int]]:
     whole = [list(range(len(stack)))]
-    if len(stack) < 6 or is_regular(along - along[0]):
+    if len(stack) < 6:
         return whole
     for key in _KEYS[:-1]:
         values = [key(i) for i in stack]
         if any(v is None for v in values) or not 2 <= len(set(values)) <= len(stack) // 3:
             continue
-        parts = [[i for i, v in enumerate(values) if v == value] for value in sorted(set(values))]  # type: ignore[type-var]
+        parts = _by_value(values)
         spans = [along[part] for part in parts]
         regular = all(len(span) >= 3 and is_regular(span - span[0]) for span in spans)
         if regular and any(_overlap(a, b) for a, b in combinations(spans, 2)):

@@ -1,18 +1,21 @@
 """One series, how many volumes? Every series is written as DICOM and read back."""
 
 import pytest
-from factories import positions_of, uid, write_ct_series
+from factories import positions_of, stored_values, uid, write_ct_series
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from radiomics_talent.dicom.ct import inspect_ct
 from radiomics_talent.dicom.headers import read_instances
+from radiomics_talent.dicom.pixels import is_copy
 from radiomics_talent.dicom.volumes import drop_copies, split_series
+from radiomics_talent.settings import GeometrySettings
 
 N = 8
 
 
 def volumes_of(paths):
-    return split_series(drop_copies(read_instances(paths)))
+    return split_series(drop_copies(read_instances(paths), is_copy))
 
 
 def numbers_of(volumes):
@@ -151,3 +154,59 @@ def test_one_uid_for_all_slices_is_not_taken_for_copies(tmp_path):
 def test_numbers_of_volumes_do_not_depend_on_the_order_of_files(tmp_path, order):
     paths = sorted(tmp_path.glob("*")) or two_phases(tmp_path, ContentTime=lambda phase, i: f"10{phase}0{i:02d}")
     assert numbers_of(volumes_of([paths[i] for i in order])) == [FIRST, SECOND]
+
+
+# --- what fresh eyes found
+
+
+def test_two_versions_of_a_slice_are_not_chosen_between(tmp_path):
+    """Same UIDs, other pixels: both stay, and the volume is refused for two slices at one position."""
+    pixels = stored_values(N, 12, 16)
+    write_ct_series(tmp_path / "a", N, pixels=pixels)
+    write_ct_series(tmp_path / "b", N, pixels=pixels + 200)
+    write_ct_series(tmp_path / "c", N, pixels=pixels, edit=lambda ds, i: setattr(ds, "StationName", "re-exported"))
+    paths = [*sorted((tmp_path / "a").iterdir()), *sorted((tmp_path / "b").iterdir())]
+    findings, series = inspect_ct(paths, GeometrySettings(), where="x")
+    assert series is None
+    assert "duplicate-slices" in [f.code for f in findings]
+    (volume,) = volumes_of(paths)
+    assert len(volume.instances) == 2 * N
+    (copies,) = volumes_of([*sorted((tmp_path / "a").iterdir()), *sorted((tmp_path / "c").iterdir())])
+    assert len(copies.instances) == N
+
+
+def beds(folder, **by_bed):
+    """Two phases scanned bed by bed: A low, B low, A high, B high."""
+    where = positions_of(N)
+    paths = []
+    for bed, part in enumerate((where[: N // 2], where[: N // 2], where[N // 2 :], where[N // 2 :])):
+
+        def edit(ds, i, bed=bed):
+            for keyword, value in by_bed.items():
+                setattr(ds, keyword, value(bed))
+
+        paths += write_ct_series(folder, positions=part, first_number=1 + bed * N // 2, edit=edit)
+    return paths
+
+
+def test_beds_of_two_phases_are_never_joined_across_phases(tmp_path):
+    half = N // 2
+    a, b = {*range(1, half + 1), *range(2 * half + 1, 3 * half + 1)}, {*range(half + 1, 2 * half + 1)}
+    by_number = volumes_of(beds(tmp_path / "n", AcquisitionNumber=lambda bed: bed + 1, ContentTime=lambda bed: "10"))
+    by_time = volumes_of(beds(tmp_path / "t", ContentTime=lambda bed: f"10{bed}000"))
+    for volumes in (by_number, by_time):
+        assert len(volumes) > 1
+        for numbers in numbers_of(volumes):
+            assert set(numbers) <= a or not set(numbers) & a, numbers
+            assert b <= set(numbers) or not b & set(numbers), numbers
+    assert len(by_time) == 2
+
+
+def test_two_acquisitions_interleaved_at_half_the_spacing_are_two_volumes(tmp_path):
+    where = positions_of(N)
+    shifted = where + (where[1] - where[0]) / 2
+    paths = write_ct_series(tmp_path, positions=where)
+    paths += write_ct_series(
+        tmp_path, positions=shifted, first_number=N + 1, edit=lambda ds, i: setattr(ds, "AcquisitionNumber", 2)
+    )
+    assert numbers_of(volumes_of(paths)) == [FIRST, SECOND]
