@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,8 @@ def _contour(points_mm: np.ndarray) -> Dataset:
     item.ContourGeometricType, item.NumberOfContourPoints = "CLOSED_PLANAR", len(points_mm)
     item.ContourData = [f"{v:.6g}" for v in np.asarray(points_mm).ravel()]
     return item
+
+
+def heed_interrupts() -> None:
+    """Let a child process hear Ctrl-C: a shell starts jobs in the background (CI among them) with it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from factories import heed_interrupts
 from typer.testing import CliRunner
 
 from radiomics_talent import __version__, cli
@@ -104,7 +105,13 @@ def test_interrupt_from_the_keyboard(tmp_path):
         "def wait(): print('ready', flush=True); time.sleep(60)\n"
         "cli.app.command('wait')(wait); sys.argv = ['x', 'wait']; cli.main()"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
+    )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)

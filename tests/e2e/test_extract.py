@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from extraction.tiny_cohorts import make_cohort, write_mask
+from factories import heed_interrupts
 
 from radiomics_talent.cohort.manifest import Lesion, load_cohort, write_cohort
 from radiomics_talent.features.table import load_features
@@ -58,7 +59,12 @@ def shards(run: Path) -> dict[str, int]:
 def stop_in_mid_run(trial: Path, run: Path, how: signal.Signals) -> tuple[subprocess.Popen[str], str]:
     arguments = command(trial / "data" / "long.csv", "--config", trial / "slow.yaml", "--out", run, "--jobs", 2)
     process = subprocess.Popen(
-        arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+        arguments,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
     deadline = time.monotonic() + 60
     while len(shards(run)) < 3 and time.monotonic() < deadline:
