@@ -81,7 +81,7 @@ class PyRadiomicsSettings(_Frozen):
     wavelet: str = Field("coif1", description="Wavelet: name as PyWavelets has it")
     gradientUseSpacing: bool = Field(default=True, description="Gradient: per mm rather than per voxel")
     lbp2DRadius: Positive = Field(1, description="LBP2D: radius in voxels")
-    lbp2DSamples: int = Field(9, ge=1, description="LBP2D: points on the circle")
+    lbp2DSamples: int = Field(8, ge=1, description="LBP2D: points on the circle")
     lbp2DMethod: Literal["default", "ror", "uniform", "var"] = Field("uniform", description="LBP2D: method as scikit-image has it")
     lbp3DLevels: int = Field(2, ge=1, description="LBP3D: levels of spherical harmonics")
     lbp3DIcosphereRadius: Positive = Field(1, description="LBP3D: radius in voxels")

@@ -240,7 +240,13 @@ def _region(
 ) -> Box:
     """Return the part of the image that a filter needs for the numbers of the whole image."""
     whole = Box((0, 0, 0), image.GetSize())
-    margin = _wavelet_margin(kwargs) if image_type == "Wavelet" else _MARGINS.get(image_type, _WHOLE)
+    margin = _MARGINS.get(image_type, _WHOLE)
+    if image_type == "Wavelet":
+        margin = _wavelet_margin(kwargs)
+        # The transform is periodic: near an end of the image it reaches round to the other end.
+        ends = zip(inner.lower, inner.upper, image.GetSize(), strict=True)
+        if any(low < margin or up + margin > n for low, up, n in ends):
+            return whole
     if margin is not None:
         return inner.padded(margin, image.GetSize())
     if settings.pad_mm is not None:  # never together with resampling
@@ -249,7 +255,7 @@ def _region(
     return whole
 
 
-def _wavelet_margin(kwargs: dict[str, Any]) -> int | None:
+def _wavelet_margin(kwargs: dict[str, Any]) -> int:
     """Return the reach of the stationary wavelet transform: its filter's length at each of its levels."""
     import pywt  # noqa: PLC0415  # comes with PyRadiomics
 
