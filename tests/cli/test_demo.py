@@ -3,7 +3,6 @@
 import csv
 import re
 import shlex
-import time
 
 import pytest
 from typer.testing import CliRunner
@@ -23,9 +22,7 @@ def result(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         write = trial.write_trial
         patch.setattr(trial, "write_trial", lambda *a, **k: write(*a, **k, patients=4))
-        start = time.monotonic()
         ran = run("demo", "--out", out, "--jobs", "1")
-        assert time.monotonic() - start < 60
         again = run("demo", "--out", out, "--jobs", "1")
     return out, ran, again
 
