@@ -50,8 +50,8 @@ class Volume:
 def drop_copies(instances: Iterable[Instance], is_copy: Callable[[Path, Path], bool]) -> list[Instance]:
     """Keep one of the files that hold the same instance, from the folder that holds most of the series.
 
-    `is_copy` is asked only about files that say they are the same instance. Where it says no, both stay: two versions
-    of a series must not be mixed, and two slices at one position are refused later.
+    `is_copy` is asked only about files that say they are the same instance with the same geometry. Where it says no,
+    both stay: two versions of a series must not be mixed, and two slices at one position are refused later.
     """
     found = list(instances)
     folders = Counter((i.series_instance_uid, i.path.parent) for i in found)
@@ -61,7 +61,7 @@ def drop_copies(instances: Iterable[Instance], is_copy: Callable[[Path, Path], b
         where = (instance.planes[0].position_mm if instance.planes else None, instance.instance_number)
         uid = instance.sop_instance_uid or str(instance.path)
         known = kept.setdefault((uid, instance.series_instance_uid, where), [])
-        if not any(is_copy(other.path, instance.path) for other in known):
+        if not any(_same_geometry(other, instance) and is_copy(other.path, instance.path) for other in known):
             known.append(instance)
     return sorted((i for same in kept.values() for i in same), key=lambda i: str(i.path))
 
@@ -103,6 +103,12 @@ def same_size(a: Instance, plane_a: Plane, b: Instance, plane_b: Plane) -> bool:
 def _pair(a: Instance, b: Instance) -> bool:
     one, other = a.planes[0], b.planes[0]
     return same_orientation(one, other) and same_size(a, one, b, other)
+
+
+def _same_geometry(a: Instance, b: Instance) -> bool:
+    if not (a.planes and b.planes):
+        return len(a.planes) == len(b.planes)
+    return _pair(a, b)
 
 
 def _near(one: Sequence[float], other: Sequence[float], tolerance: float) -> bool:
@@ -172,15 +178,28 @@ def _split_repeats(stack: list[Instance], places: NDArray[np.intp], most: int) -
             continue
         if len(parts) == most:
             return parts
-        # More volumes than slices share a position: acquisitions that overlap at their ends, or beds of several
-        # phases in turn. There a run would join the end of one phase to the beginning of another.
-        if all_repeat:
-            parts = [] if key in {_time, _number} else _by_value(values)
-        if fallback is None and parts and min(map(len, parts)) >= 3:
-            fallback = parts
+        if fallback is None:
+            fallback = _never_joined(parts, values, all_repeat, ordered=key in {_time, _number})
     if fallback is None and all_repeat:
         fallback = _ranks(stack, places, most)
     return fallback or [list(range(len(stack)))]
+
+
+def _never_joined(
+    runs: list[list[int]], values: Sequence[object], all_repeat: bool, *, ordered: bool
+) -> list[list[int]] | None:
+    """Choose parts where there are more runs than slices that share a position; None where none is safe.
+
+    Either acquisitions overlap at their ends, or beds of several phases were scanned in turn: there a run would join
+    the end of one phase to the beginning of another, also where a slice is missing and not every position repeats.
+    """
+    if ordered:
+        parts = [] if all_repeat else runs
+    else:
+        parts = _by_value(values)
+        if not all_repeat and min(map(len, parts)) < 3:
+            parts = runs
+    return parts if parts and min(map(len, parts)) >= 3 else None
 
 
 def _by_value(values: Sequence[object]) -> list[list[int]]:

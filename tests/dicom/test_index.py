@@ -231,6 +231,16 @@ def test_a_mask_on_a_split_series_goes_to_the_volume_whose_images_it_names(two_p
     assert link.findings == ()
 
 
+def test_a_mask_drawn_across_volumes_of_a_split_series_is_linked_with_a_warning(two_phases):
+    folder, first, second = two_phases
+    write_rtstruct(folder / "rt", [*first[:2], *second], {"GTV": [square(second)]})
+    (link,) = index_dicom(folder).links
+    assert link.series.volume == 2
+    assert [(f.code, f.level) for f in link.findings] == [("several-volumes", "warning")]
+    assert "#1: 2 slices" in link.findings[0].sentence
+    assert f"#2: {N} slices" in link.findings[0].sentence
+
+
 def test_a_mask_on_a_split_series_that_names_no_images_is_not_guessed(two_phases):
     folder, first, _ = two_phases
 

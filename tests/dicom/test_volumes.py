@@ -149,7 +149,7 @@ def test_one_uid_for_all_slices_is_not_taken_for_copies(tmp_path):
     assert len(volume.instances) == N
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(order=st.permutations(range(2 * N)))
 def test_numbers_of_volumes_do_not_depend_on_the_order_of_files(tmp_path, order):
     paths = sorted(tmp_path.glob("*")) or two_phases(tmp_path, ContentTime=lambda phase, i: f"10{phase}0{i:02d}")
@@ -210,3 +210,26 @@ def test_two_acquisitions_interleaved_at_half_the_spacing_are_two_volumes(tmp_pa
         tmp_path, positions=shifted, first_number=N + 1, edit=lambda ds, i: setattr(ds, "AcquisitionNumber", 2)
     )
     assert numbers_of(volumes_of(paths)) == [FIRST, SECOND]
+
+
+def test_beds_of_two_phases_are_not_joined_though_a_slice_is_missing(tmp_path):
+    paths = beds(tmp_path, AcquisitionNumber=lambda bed: bed + 1, ContentTime=lambda bed: f"10{bed}000")[:-1]
+    half = N // 2
+    parts = [list(range(1 + bed * half, 1 + (bed + 1) * half)) for bed in range(4)]
+    assert numbers_of(volumes_of(paths)) == [*parts[:3], parts[3][:-1]]
+
+
+@pytest.mark.parametrize("other", [{"pixel_spacing": (0.5, 0.5)}, {"orientation": (1, 0, 0, 0, -1, 0)}])
+def test_the_same_pixels_with_another_geometry_are_no_copy(tmp_path, other):
+    pixels = stored_values(N, 12, 16)
+    where = positions_of(N)
+    paths = write_ct_series(tmp_path / "a", pixels=pixels, positions=where)
+    paths += write_ct_series(tmp_path / "b", pixels=pixels, positions=where, **other)
+    assert [len(v.instances) for v in volumes_of(paths)] == [N, N]
+
+
+def test_copies_are_compared_only_where_files_collide(tmp_path):
+    def never(a, b):
+        raise AssertionError("nothing collides")
+
+    assert len(drop_copies(read_instances(write_ct_series(tmp_path, N)), never)) == N
