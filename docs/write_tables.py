@@ -8,6 +8,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from radiomics_talent.findings import CATALOGUE
+from radiomics_talent.model_settings import (
+    RESPONSE_MODELS,
+    SURVIVAL_MODELS,
+    ComBatSettings,
+    ModelSettings,
+    PreprocessSettings,
+    SearchSettings,
+    SelectionSettings,
+    ValidationSettings,
+)
 from radiomics_talent.settings import (
     ExtractionSettings,
     GeometrySettings,
@@ -63,12 +73,39 @@ whole lesion but only inside the box of the voxels that are left (set `resegment
 {tables}"""
 
 
+def model_settings_page() -> str:
+    """Return docs/model-settings.md."""
+    sections = [
+        ("Top level", ModelSettings),
+        ("`preprocess`", PreprocessSettings),
+        ("`preprocess.combat`", ComBatSettings),
+        ("`preprocess.select`, a list of steps", SelectionSettings),
+        ("`search`", SearchSettings),
+        ("`validation`", ValidationSettings),
+    ]
+    tables = "\n".join(f"## {title}\n\n{_table(model)}\n" for title, model in sections)
+    return f"""# Settings of a model
+
+A settings file is YAML; everything in it changes a number and is part of the settings' hash in `model.yaml`. What does
+not (`--jobs`, `--out`) is an option of the command. `radiomics-talent config schema --kind models` prints the JSON
+Schema. [models.md](models.md) explains how the parts work together.
+
+Models for a response: {", ".join(f"`{m}`" for m in RESPONSE_MODELS)}. For survival:
+{", ".join(f"`{m}`" for m in SURVIVAL_MODELS)}. Any other scikit-learn estimator goes by its import path
+(`package.module.Class`). The search space of a model maps its parameters, under scikit-learn's (scikit-survival's)
+names, to lists of values; an empty one (`{{}}`) takes the catalogue's own values.
+
+{tables}"""
+
+
 def _table(model: type[BaseModel]) -> str:
     rows = [f"| `{name}` | {_default(field)} | {field.description} |" for name, field in model.model_fields.items()]
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
 
 
 def _default(field: Any) -> str:
+    if field.is_required():
+        return "needed"
     if field.default_factory is not None:
         return (
             "see below"
@@ -82,4 +119,5 @@ def _default(field: Any) -> str:
 
 if __name__ == "__main__":
     (DOCS / "findings.md").write_text(findings_page(), encoding="utf-8")
+    (DOCS / "model-settings.md").write_text(model_settings_page(), encoding="utf-8")
     (DOCS / "settings.md").write_text(settings_page(), encoding="utf-8")

@@ -15,6 +15,14 @@ from typer.main import get_command
 
 import radiomics_talent
 from radiomics_talent.cli import app
+from radiomics_talent.model_settings import (
+    ComBatSettings,
+    ModelSettings,
+    PreprocessSettings,
+    SearchSettings,
+    SelectionSettings,
+    ValidationSettings,
+)
 from radiomics_talent.presets import list_presets
 from radiomics_talent.settings import (
     ExtractionSettings,
@@ -27,21 +35,23 @@ from radiomics_talent.settings import (
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OURS = [ExtractionSettings, GeometrySettings, MaskSettings]
+MODELS = [ModelSettings, PreprocessSettings, ComBatSettings, SelectionSettings, SearchSettings, ValidationSettings]
 
 
 def test_tables_of_the_docs_are_up_to_date():
     pages = runpy.run_path(str(ROOT / "docs" / "write_tables.py"))
-    for name in ("findings", "settings"):
-        assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == pages[f"{name}_page"](), "run `make docs`"
+    for name in ("findings", "settings", "model_settings"):
+        page = (ROOT / "docs" / f"{name.replace('_', '-')}.md").read_text(encoding="utf-8")
+        assert page == pages[f"{name}_page"](), "run `make docs`"
 
 
-@pytest.mark.parametrize("model", OURS)
+@pytest.mark.parametrize("model", [*OURS, *MODELS])
 def test_every_option_of_ours_is_used(model):
     """A setting that no module reads would be a promise that nobody keeps."""
     code = "\n".join(
         p.read_text(encoding="utf-8")
         for p in (ROOT / "radiomics_talent").rglob("*.py")
-        if p.name not in {"settings.py", "presets.py"}
+        if p.name not in {"settings.py", "model_settings.py", "presets.py"}
     )
     own = (ROOT / "radiomics_talent" / "settings.py").read_text(encoding="utf-8")
     for name in set(model.model_fields) - {"voxelSetting"}:  # accepted for PyRadiomics' files, without effect
@@ -62,9 +72,14 @@ def test_every_option_is_in_the_schema():
             assert f'"{name}"' in text
 
 
-@pytest.mark.parametrize("name", list_presets("extraction"))
+@pytest.mark.parametrize("name", [n for kind in ("extraction", "models", "studies") for n in list_presets(kind)])
 def test_every_preset_is_named_in_the_readme(name):
     assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("name", list_presets("models"))
+def test_every_model_preset_loads(name):
+    assert ModelSettings.from_yaml(name).models
 
 
 def test_changelog_head_is_the_version():

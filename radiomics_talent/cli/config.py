@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
 import typer
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 config = typer.Typer(no_args_is_help=True, help="Show the shipped settings and the schema of a settings file.")
+
+
+class Kind(StrEnum):
+    """What settings are for."""
+
+    EXTRACTION = "extraction"
+    MODELS = "models"
+    STUDIES = "studies"
 
 
 @config.command("list")
@@ -15,36 +29,57 @@ def list_() -> None:
     """
     from radiomics_talent.presets import list_presets
 
-    presets = list_presets("extraction")
-    width = max(map(len, presets), default=0)
-    for name, path in presets.items():
-        first = path.read_text(encoding="utf-8").partition("\n")[0]
-        what = first.lstrip("# ").removeprefix(f"{name}:").strip() if first.startswith("#") else ""
-        typer.echo(f"{name:{width}}  {what}".rstrip())
+    for kind in Kind:
+        presets = list_presets(kind)
+        typer.echo(f"{kind}:")
+        width = max(map(len, presets), default=0)
+        for name, path in presets.items():
+            first = path.read_text(encoding="utf-8").partition("\n")[0]
+            what = first.lstrip("# ").removeprefix(f"{name}:").strip() if first.startswith("#") else ""
+            typer.echo(f"  {name:{width}}  {what}".rstrip())
 
 
 @config.command()
-def show(name: str = typer.Argument(help="A preset, or a settings file.")) -> None:
+def show(
+    name: str = typer.Argument(help="A preset, or a settings file."),
+    kind: Kind | None = typer.Option(None, "--kind", help="What a file of your own is for; a preset's name tells it."),
+) -> None:
     """Print a preset with its comments, as a start for settings of your own.
 
     Example: radiomics-talent config show talent-ct > my-settings.yaml
     """
-    from radiomics_talent.presets import find_preset
-    from radiomics_talent.settings import ExtractionSettings
+    from pathlib import Path
 
-    path = find_preset("extraction", name)
-    ExtractionSettings.from_yaml(path)  # never print what would be refused
+    from radiomics_talent.presets import find_preset, list_presets
+
+    if kind is None:
+        wanted = Path(name)
+        stem = wanted.stem if wanted.suffix else name
+        kind = next((k for k in Kind if stem in list_presets(k)), Kind.EXTRACTION)
+    path = find_preset(kind, name)
+    _settings_type(kind).from_yaml(path)  # type: ignore[attr-defined]  # never print what would be refused
     typer.echo(path.read_text(encoding="utf-8-sig"), nl=False)
 
 
 @config.command()
-def schema() -> None:
-    """Print the JSON Schema of the extraction settings, for an editor to complete and check them.
+def schema(kind: Kind = typer.Option(Kind.EXTRACTION, "--kind", help="Which settings.")) -> None:
+    """Print the JSON Schema of the settings, for an editor to complete and check them.
 
-    Example: radiomics-talent config schema > extraction.schema.json
+    Example: radiomics-talent config schema --kind models > models.schema.json
     """
     import json
 
-    from radiomics_talent.settings import ExtractionSettings
+    typer.echo(json.dumps(_settings_type(kind).model_json_schema(), indent=2))
 
-    typer.echo(json.dumps(ExtractionSettings.model_json_schema(), indent=2))
+
+def _settings_type(kind: Kind) -> type[BaseModel]:
+    from radiomics_talent.model_settings import ModelSettings
+    from radiomics_talent.settings import ExtractionSettings
+    from radiomics_talent.study_settings import StudySettings
+
+    types: dict[Kind, type[BaseModel]] = {
+        Kind.EXTRACTION: ExtractionSettings,
+        Kind.MODELS: ModelSettings,
+        Kind.STUDIES: StudySettings,
+    }
+    return types[kind]

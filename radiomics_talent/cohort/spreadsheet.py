@@ -96,16 +96,28 @@ def write_sheet(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]
     """Write a CSV file (UTF-8, commas) at once or not at all.
 
     Cells that a spreadsheet program would take for a formula get a leading apostrophe, which `read_sheet` removes.
+
+    Raises
+    ------
+    TableError
+        `path` is a folder, or a cell holds what UTF-8 cannot.
     """
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
     writer.writerows([escape_cell(cell) for cell in row] for row in rows)
+    try:
+        content = buffer.getvalue().encode()
+    except UnicodeEncodeError as error:
+        bad = error.object[max(0, error.start - 20) : error.end + 20].encode("utf-8", "backslashreplace").decode()
+        raise TableError(f"a cell cannot be written as UTF-8 ({bad!r}); rename the file", where=str(path)) from error
+    if path.is_dir():
+        raise TableError("is a folder, expected the name of a CSV file", where=str(path))
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(buffer.getvalue())
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes files private; what the researcher gets follows the umask as any other file.

@@ -1,0 +1,32 @@
+"""Figures of models as aligned text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from radiomics_talent.modelling.validation_report import BlockReport
+
+_ORDER = ("radiomics", "clinical", "combined", "volume")
+
+
+def counts_line(facts: Mapping[str, Any], resumed: int = 0) -> str:
+    """Return patients, rows and events as a sentence."""
+    rows = "" if facts["rows"] == facts["patients"] else f" ({facts['rows']} lesions)"
+    line = f"{facts['patients']} patients{rows}, {facts['events']} with the event; {facts['left_out']} left out"
+    return f"{line}; {resumed} folds from an earlier run" if resumed else line
+
+
+def metrics_table(blocks: Mapping[Any, BlockReport], block: str) -> list[str]:
+    """Return the metrics of every block side by side; the model's block is marked."""
+    names = [b for b in _ORDER if b in blocks]
+    metrics = list(blocks[block].metrics)
+    rows = [["", *(f"{n} *" if n == block else n for n in names)]]
+    rows += [[m, *(str(blocks[n].metrics[m]) for n in names)] for m in metrics]
+    for horizon in blocks[block].time_auc:
+        cells = [str(blocks[n].time_auc.get(horizon, "")) for n in names]
+        rows.append([f"auc at {horizon:g} days", *cells])
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,1 @@
+"""Feature and clinical tables to models of response and survival; voxels are unknown here."""

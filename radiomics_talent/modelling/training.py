@@ -1,0 +1,201 @@
+"""`train`: from tables to a validated model on disk."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import radiomics_talent
+from radiomics_talent.modelling.dataset import BATCH_PREFIX, Outcome, StudyTable, build_study_table
+from radiomics_talent.modelling.estimators import check_preprocessing
+from radiomics_talent.modelling.fold_store import FoldStore, study_hash
+from radiomics_talent.modelling.folds import seed_of
+from radiomics_talent.modelling.model import ResponseModel, describe_columns, fingerprint_rows, save_model
+from radiomics_talent.modelling.record import block_record, counts, write_frame, write_json, write_left_out
+from radiomics_talent.modelling.scrutiny import scrutinise
+from radiomics_talent.modelling.search import fit_with_search
+from radiomics_talent.modelling.validation import (
+    column_weights,
+    describe,
+    plan_validation,
+    run_validation,
+    training_rows,
+)
+from radiomics_talent.modelling.validation_report import ValidationReport, report_validation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from radiomics_talent.cohort.clinical import ClinicalTable
+    from radiomics_talent.features.table import FeatureTable
+    from radiomics_talent.model_settings import ModelSettings
+    from radiomics_talent.modelling.validation import FoldResult
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingResult:
+    """A trained model with the validation of the way it was made.
+
+    Attributes
+    ----------
+    model : ResponseModel
+        Fitted on all rows.
+    report : ValidationReport
+        Out-of-fold performance: what the model may be expected to do on new patients of the same kind.
+    table : StudyTable
+        The rows.
+    findings : tuple of str
+        What a reviewer would ask about.
+    n_resumed : int
+        Folds taken from an earlier, stopped training.
+    """
+
+    model: ResponseModel
+    report: ValidationReport
+    table: StudyTable
+    findings: tuple[str, ...]
+    n_resumed: int
+
+
+def train(  # noqa: PLR0913
+    features: FeatureTable,
+    clinical: ClinicalTable,
+    outcome: Outcome,
+    settings: ModelSettings,
+    out: str | Path,
+    *,
+    icc: Mapping[str, float] | None = None,
+    extraction: Mapping[str, Any] | None = None,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainingResult:
+    """Validate a way of modelling by repeated nested cross-validation, then fit it on all rows and save the model.
+
+    The same tables, settings and seed give the same numbers for any `jobs`. A training that was stopped goes on
+    with the folds that it lacks.
+
+    Parameters
+    ----------
+    features : FeatureTable
+        One row a lesion.
+    clinical : ClinicalTable
+        One row a patient.
+    outcome : Outcome
+        What is predicted.
+    settings : ModelSettings
+        How.
+    out : str or Path
+        Folder of the model.
+    icc : mapping of str to float, optional
+        ICC by feature, for the stability and correlation filters.
+    extraction : mapping, optional
+        Settings of the extraction, to travel with the model.
+    jobs : int
+        Processes.
+    progress : callable, optional
+        Takes the number of folds done and of all.
+
+    Raises
+    ------
+    ConfigError
+        The settings do not fit the tables, or `out` holds folds of another training.
+    TableError
+        The tables cannot be joined or hold unusable values.
+    ModelError
+        Nothing could be fitted.
+    """
+    check_preprocessing(settings.preprocess, icc)
+    table = build_study_table(features, clinical, outcome, settings)
+    tasks = plan_validation(table, settings)
+    found = (*clinical.findings, *scrutinise(table, features, clinical, settings, icc))
+    folder = Path(out)
+    store = FoldStore(folder / "folds", study_hash(table, settings, icc, radiomics_talent.__version__))
+    done = store.load()
+    results = {t.key: done[t.key] for t in tasks if t.key in done}
+    resumed = len(results)
+
+    def keep(result: FoldResult) -> None:
+        store.keep(result)
+        results[result.key] = result
+        if progress is not None:
+            progress(len(results), len(tasks))
+
+    todo = [t for t in tasks if t.key not in results]
+    run_validation(table, settings, todo, icc=icc, jobs=jobs, keep=keep)
+    report = report_validation(table, settings, tasks, results)
+    findings = tuple(dict.fromkeys((*found, *report.findings)))
+    model = _final_model(table, settings, outcome, icc, extraction, report, findings)
+    result = TrainingResult(model, report, table, findings, resumed)
+    _write_training(result, folder)
+    save_model(model, folder)
+    return result
+
+
+def training_record(result: TrainingResult) -> dict[str, Any]:
+    """Return every figure of a training as plain data."""
+    r = result.report
+    return {
+        **counts(result.table),
+        "block": r.block,
+        "blocks": {b: block_record(x) for b, x in r.blocks.items()},
+        "comparisons": {f"{r.block} - {b}": asdict(c) for b, c in r.comparisons.items()},
+        "permuted": {
+            "metric": r.headline,
+            "runs": len(r.permuted),
+            "mean": float(np.mean(r.permuted)) if len(r.permuted) else None,
+            "low": float(np.quantile(r.permuted, 0.025)) if len(r.permuted) else None,
+            "high": float(np.quantile(r.permuted, 0.975)) if len(r.permuted) else None,
+            "p_value": r.p_value if len(r.permuted) else None,
+        },
+        "single_split": None if r.holdout is None else asdict(r.holdout),
+        "learning_curve": [{"patients": n, "mean": m, "sd": s} for n, m, s in r.curve],
+        "final_model": result.model.facts["final_model"],
+        "findings": list(result.findings),
+    }
+
+
+def _final_model(
+    table: StudyTable, settings: ModelSettings, outcome: Outcome, icc: Mapping[str, float] | None,
+    extraction: Mapping[str, Any] | None, report: ValidationReport, findings: tuple[str, ...],
+) -> ResponseModel:  # fmt: skip
+    """Fit every block on all rows, each with its own search."""
+    fits = {}
+    with threadpool_limits(1):
+        for block in table.blocks:
+            rows = training_rows(table, block, np.arange(len(table)), icc, y=table.y)
+            fits[block] = fit_with_search(rows, settings, seed_of(settings.seed, 12))
+    chosen = fits[settings.block]
+    batch = [c for c in table.frame.columns if str(c).startswith(BATCH_PREFIX)]
+    columns = list(dict.fromkeys([*(c for names in table.blocks.values() for c in names), *batch]))
+    facts = {
+        **counts(table),
+        "final_model": [describe(*c) for c in chosen.choice],
+        "weights": {k: (None if np.isnan(v) else v) for k, v in column_weights(chosen).items()},
+        "performance": {b: block_record(r)["metrics"] for b, r in report.blocks.items()},
+        "findings": list(findings),
+    }
+    return ResponseModel(
+        settings=settings,
+        outcome={"name": outcome.name, "event": outcome.event, "positive": list(outcome.positive)},
+        columns={str(b): names for b, names in table.blocks.items()},
+        pipelines={str(b): f.pipeline for b, f in fits.items()},
+        thresholds={str(b): f.threshold for b, f in fits.items()},
+        domain=describe_columns(table.frame[columns]),
+        extraction=None if extraction is None else dict(extraction),
+        facts=facts,
+        fingerprints=frozenset(fingerprint_rows(table.frame[list(table.blocks["radiomics"])])),
+    )
+
+
+def _write_training(result: TrainingResult, folder: Path) -> None:
+    write_frame(folder / "cv_predictions.csv", result.report.predictions)
+    selected = result.report.selected.assign(
+        final_weight=result.report.selected["feature"].map(result.model.facts["weights"])
+    )
+    write_frame(folder / "selected_features.csv", selected)
+    write_left_out(folder / "left_out.csv", result.table)
+    write_json(folder / "metrics.json", training_record(result))

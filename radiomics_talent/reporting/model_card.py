@@ -1,0 +1,59 @@
+"""card.md: what a model is, what it was made from, how well it does, what it is for and where it ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from radiomics_talent.features.table import replacing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from radiomics_talent.modelling.training import TrainingResult
+
+_ORDER = ("radiomics", "clinical", "combined", "volume")
+
+
+def write_card(result: TrainingResult, folder: Path) -> Path:
+    """Write ``card.md`` into the model's folder and return its path.
+
+    Parameters
+    ----------
+    result : TrainingResult
+        The model and its validation; every figure of the card comes from it.
+    folder : Path
+        The model's folder.
+    """
+    environment = Environment(  # Markdown, not HTML: what is in it are our own names and numbers
+        autoescape=False,  # noqa: S701
+        loader=PackageLoader("radiomics_talent.reporting"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    path = folder / "card.md"
+    with replacing(path) as temporary:
+        temporary.write_text(environment.get_template("card.md.j2").render(**_values(result)), encoding="utf-8")
+    return path
+
+
+def _values(result: TrainingResult) -> dict[str, Any]:
+    report, model, settings = result.report, result.model, result.model.settings
+    blocks = [(b, report.blocks[b]) for b in _ORDER if b in report.blocks]
+    weights = sorted(((n, w) for n, w in model.facts["weights"].items() if w is not None), key=lambda x: -abs(x[1]))
+    return {
+        "model": model,
+        "settings": settings,
+        "facts": model.facts,
+        "report": report,
+        "metrics": list(report.blocks[report.block].metrics),
+        "blocks": blocks,
+        "weights": weights[:30],
+        "n_weights": len(model.facts["weights"]),
+        "findings": result.findings,
+        "extraction": model.extraction,
+        "headline": "C-index" if report.headline == "c_index" else "AUC",
+        "permuted_mean": float(report.permuted.mean()) if len(report.permuted) else None,
+    }
