@@ -30,6 +30,12 @@ def evaluate(
     event: str = typer.Option(
         "", "--event", help="Event column, where it has another name than in training.", metavar="COLUMN"
     ),
+    lesions: Path | None = typer.Option(
+        None,
+        "--lesions",
+        help="Outcome of each lesion by itself, where the model was trained on such: patient_id, lesion_id, COLUMN.",
+        metavar="LESIONS.CSV",
+    ),
     study: str = typer.Option(
         "", "--study", help="Data dictionary of the clinical table: a preset (talent) or a file.", metavar="NAME|PATH"
     ),
@@ -49,11 +55,11 @@ def evaluate(
     Example: radiomics-talent evaluate model run2 --clinical clinical2.csv --out validation
     """  # fmt: skip
     from radiomics_talent.cohort.clinical import load_clinical
-    from radiomics_talent.modelling.dataset import Outcome
     from radiomics_talent.modelling.evaluation import evaluate as run_evaluation
     from radiomics_talent.modelling.evaluation import write_evaluation
     from radiomics_talent.modelling.model import load_model
-    from radiomics_talent.modelling.tables import extraction_settings, read_features
+    from radiomics_talent.modelling.outcome import Outcome
+    from radiomics_talent.modelling.tables import extraction_settings, read_features, read_lesion_outcomes
     from radiomics_talent.reporting.model_figures import save_figures, validation_figures
     from radiomics_talent.study_settings import StudySettings
 
@@ -61,7 +67,9 @@ def evaluate(
     known = trained.outcome
     levels = tuple(level.strip() for level in positive.split(",") if level.strip())
     # Other names only: what is not given is as in training.
-    target = Outcome(outcome or known["name"], event or known["event"], levels or tuple(known["positive"]))
+    name = outcome or known["name"]
+    own = None if lesions is None else read_lesion_outcomes(lesions, name)
+    target = Outcome(name, event or known["event"], levels or tuple(known["positive"]), own)
     result = run_evaluation(
         trained,
         read_features(features),

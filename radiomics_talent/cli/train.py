@@ -42,6 +42,12 @@ def train(
     study: str = typer.Option(
         "", "--study", help="Data dictionary of the clinical table: a preset (talent) or a file.", metavar="NAME|PATH"
     ),
+    lesions: Path | None = typer.Option(
+        None,
+        "--lesions",
+        help="Outcome of each lesion by itself (level: lesion): patient_id, lesion_id, COLUMN; recist writes one.",
+        metavar="LESIONS.CSV",
+    ),
     icc: Path | None = typer.Option(
         None, "--icc", help="Table of feature and icc, for the stability and correlation filters.", metavar="ICC.CSV"
     ),
@@ -61,8 +67,8 @@ def train(
     from radiomics_talent.cli.progress import progress
     from radiomics_talent.cohort.clinical import load_clinical
     from radiomics_talent.model_settings import ModelSettings
-    from radiomics_talent.modelling.dataset import Outcome
-    from radiomics_talent.modelling.tables import extraction_settings, read_features, read_icc
+    from radiomics_talent.modelling.outcome import Outcome
+    from radiomics_talent.modelling.tables import extraction_settings, read_features, read_icc, read_lesion_outcomes
     from radiomics_talent.modelling.training import train as run_training
     from radiomics_talent.reporting.model_card import write_card
     from radiomics_talent.reporting.model_figures import save_figures, training_figures
@@ -76,7 +82,9 @@ def train(
             result = run_training(
                 read_features(features),
                 load_clinical(clinical, dictionary),
-                Outcome(outcome, event or None, levels),
+                Outcome(
+                    outcome, event or None, levels, None if lesions is None else read_lesion_outcomes(lesions, outcome)
+                ),
                 settings,
                 out,
                 icc=None if icc is None else read_icc(icc),

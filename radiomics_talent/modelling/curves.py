@@ -9,8 +9,8 @@ import numpy as np
 from scipy.stats import binomtest
 from sksurv.nonparametric import kaplan_meier_estimator
 
-from radiomics_talent.modelling.dataset import events_of
 from radiomics_talent.modelling.metrics import LEVEL, bootstrap_counts, net_benefit
+from radiomics_talent.modelling.outcome import events_of
 from radiomics_talent.modelling.survival_metrics import log_rank
 
 if TYPE_CHECKING:

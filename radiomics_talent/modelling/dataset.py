@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from dataclasses import dataclass
@@ -13,6 +12,15 @@ import pandas as pd
 
 from radiomics_talent.errors import ConfigError, TableError
 from radiomics_talent.modelling.lesions import VOLUME_COLUMN, aggregate_lesions, lesion_volumes_ml
+from radiomics_talent.modelling.outcome import (
+    events_of,
+    left_out_patients,
+    level_text,
+    named_column,
+    outcome_findings,
+    row_outcomes,
+    times_or_responses,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
     from radiomics_talent.cohort.clinical import ClinicalTable
     from radiomics_talent.features.table import FeatureTable
     from radiomics_talent.model_settings import Block, ModelSettings
+    from radiomics_talent.modelling.outcome import Outcome
 
 BATCH_COLUMNS = ("site", "manufacturer", "kernel", "contrast_phase", "slice_thickness_mm")
 """Key columns of a feature table that say how a lesion was scanned."""
@@ -31,27 +40,6 @@ _ENDPOINT = re.compile(
     r"(^|_)(pfs|os|ttp|dfs|efs|death|died|dead|outcome|event|censored?|progress(ed|ion)?|relapse|recurrence|responder)(_|$)"
     r"|response|benefit|survival|recist|follow_?up"
 )
-_YES = frozenset({"1", "1.0", "yes", "y", "true", "responder", "response", "event"})
-_NO = frozenset({"0", "0.0", "no", "n", "false", "non-responder", "nonresponder", "no response", "censored"})
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What is predicted.
-
-    Parameters
-    ----------
-    name : str
-        Column of the clinical table: the response, or the time to the event in days.
-    event : str, optional
-        Survival: column that says whether the time ended with the event (1) or was censored (0).
-    positive : tuple of str
-        Response: levels that count as response (``CR``, ``PR``); empty where the column is yes/no or 0/1.
-    """
-
-    name: str
-    event: str | None = None
-    positive: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,11 +85,6 @@ class StudyTable:
         return events_of(self.y)
 
 
-def events_of(y: NDArray[Any]) -> NDArray[np.int64]:
-    """Return 0/1 from a response or from a structured (event, time) array."""
-    return np.asarray(y["event"] if y.dtype.names else y, dtype=np.int64)
-
-
 def build_study_table(
     features: FeatureTable, clinical: ClinicalTable, outcome: Outcome, settings: ModelSettings
 ) -> StudyTable:
@@ -125,10 +108,9 @@ def build_study_table(
     TableError
         No patient is in both tables, or a value cannot be used (infinite, negative time, outcome of other levels).
     """
-    y_all = outcome_values(clinical, outcome, task=settings.task)
-    left_out = _left_out(features, clinical, y_all)
-    out_ids = {patient for patient, _ in left_out}
-    keep = ~features.frame["patient_id"].isin(out_ids).to_numpy()
+    y_all = row_outcomes(features, clinical, outcome, settings)
+    left_out = left_out_patients(features, clinical, y_all)
+    keep = ~np.isnan(times_or_responses(y_all))
     if not keep.any():
         raise TableError(
             f"no patient has features, clinical data and {outcome.name}; first ids are "
@@ -136,6 +118,7 @@ def build_study_table(
             "in the clinical table: the ids must be spelt alike"
         )
     lesions = features.frame.loc[keep].reset_index(drop=True)
+    y = y_all[keep]
     names = chosen_features(features.features, settings.features)
     _refuse_infinite(lesions, names)
     volumes = lesion_volumes_ml(lesions, features.features)
@@ -143,6 +126,7 @@ def build_study_table(
         frame, total_ml = aggregate_lesions(lesions, names, settings.aggregation, volumes)
         patients, lesion_ids = frame.index.to_numpy(dtype=str), np.full(len(frame), "")
         frame = frame.reset_index(drop=True)
+        y = y[~lesions["patient_id"].duplicated().to_numpy()]
     else:
         frame, total_ml = lesions[list(names)], volumes
         patients, lesion_ids = (lesions[c].to_numpy(dtype=str) for c in ("patient_id", "lesion_id"))
@@ -167,48 +151,15 @@ def build_study_table(
         raise ConfigError(f"the settings take block {settings.block}, but the tables have no column for it")
     return StudyTable(
         frame=joined,
-        y=y_all[clinical.frame.index.get_indexer(pd.Index(patients))],
+        y=y if y.dtype.names else y.astype(np.int64),
         patients=patients,
         lesions=lesion_ids,
         sites=_sites(lesions, rows, patients),
         blocks=blocks,
-        findings=_levels_without_patients(clinical, outcome),
+        findings=outcome_findings(clinical, outcome, lesions, features),
         left_out=left_out,
         volumes_ml=total_ml,
     )
-
-
-def outcome_values(clinical: ClinicalTable, outcome: Outcome, *, task: str) -> NDArray[Any]:
-    """Return the outcome of every patient of a clinical table, in its order.
-
-    Returns
-    -------
-    ndarray
-        Response: float64 with 1, 0 and NaN (missing). Survival: structured (event: bool, time: float64), NaN times
-        where time or event is missing.
-
-    Raises
-    ------
-    ConfigError
-        A column does not exist, or ``positive`` is needed or names no level.
-    TableError
-        A negative time, or an event that is neither 0 nor 1.
-    """
-    column = _column(clinical, outcome.name)
-    if task == "response":
-        return _binary(column, outcome.name, outcome.positive)
-    event_name = outcome.event or _event_column(clinical, outcome.name)
-    event = _binary(_column(clinical, event_name), event_name, outcome.positive)
-    if not pd.api.types.is_numeric_dtype(column):
-        raise TableError(f"column {outcome.name} must hold times in days; it holds text")
-    time = column.to_numpy(dtype=np.float64)
-    if np.nanmin(time, initial=0.0) < 0:
-        patient = clinical.frame.index[int(np.nanargmin(time))]
-        raise TableError(f"{outcome.name} of patient {patient} is {np.nanmin(time):g}; a time cannot be negative")
-    time = np.where(np.isnan(event), np.nan, time)
-    values = np.zeros(len(time), dtype=[("event", "?"), ("time", "<f8")])
-    values["event"], values["time"] = event == 1, time
-    return values
 
 
 def chosen_features(names: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
@@ -245,7 +196,7 @@ def clinical_columns(clinical: ClinicalTable, outcome: Outcome, settings: ModelS
             and clinical.frame[name].nunique() > 1
         )
     for name in settings.clinical:
-        _column(clinical, name)
+        named_column(clinical, name)
         if name in outcomes or clinical.columns[name].role == "endpoint":
             raise ConfigError(f"clinical column {name} is an end point: a model must not see it; remove it")
     return settings.clinical
@@ -254,67 +205,6 @@ def clinical_columns(clinical: ClinicalTable, outcome: Outcome, settings: ModelS
 def looks_like_endpoint(name: str) -> bool:
     """Return whether a column's name is that of an end point: without a dictionary nothing else tells."""
     return bool(_ENDPOINT.search(name.casefold()))
-
-
-def _column(clinical: ClinicalTable, name: str) -> pd.Series:
-    if name in clinical.frame.columns:
-        return clinical.frame[name]
-    columns = [str(c) for c in clinical.frame.columns]
-    near = difflib.get_close_matches(name, columns, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"columns are {', '.join(columns)}"
-    raise ConfigError(f"the clinical table has no column {name}; {hint}")
-
-
-def _event_column(clinical: ClinicalTable, time: str) -> str:
-    """Return the event column that the dictionary names, or that is named as pfs_days -> pfs_event."""
-    known = clinical.columns.get(time)
-    named = getattr(known, "event", None)
-    guess = f"{time.rsplit('_', 1)[0]}_event"
-    if named or guess in clinical.frame.columns:
-        return named or guess
-    raise ConfigError(f"{time} is a time: name the column of its event with --event")
-
-
-def _binary(column: pd.Series, name: str, positive: tuple[str, ...]) -> NDArray[np.float64]:
-    missing = column.isna().to_numpy()
-    texts = [_level(v) for v in column]
-    levels = sorted({t for t, m in zip(texts, missing, strict=True) if not m})
-    if positive:
-        if not set(positive) & set(levels):
-            raise ConfigError(f"{name} has no level {' or '.join(positive)}; its levels are {', '.join(levels)}")
-        values = np.array([t in positive for t in texts], dtype=np.float64)
-    else:
-        strange = [t for t in levels if t.casefold() not in _YES | _NO]
-        if strange:
-            raise ConfigError(
-                f"{name} is not yes/no (it has {', '.join(levels[:6])}{' ...' if len(levels) > 6 else ''}); say with "
-                "--positive which levels count as response, for example --positive CR,PR"
-            )
-        values = np.array([t.casefold() in _YES for t in texts], dtype=np.float64)
-    values[missing] = np.nan
-    return values
-
-
-def _level(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _levels_without_patients(clinical: ClinicalTable, outcome: Outcome) -> tuple[str, ...]:
-    present = {_level(v) for v in clinical.frame[outcome.name].dropna()}
-    absent = [p for p in outcome.positive if p not in present]
-    return (f"no patient has {outcome.name} {', '.join(absent)}",) if absent else ()
-
-
-def _left_out(features: FeatureTable, clinical: ClinicalTable, y: NDArray[Any]) -> tuple[tuple[str, str], ...]:
-    with_features = dict.fromkeys(features.frame["patient_id"])
-    values = y["time"] if y.dtype.names else y
-    reasons = {p: "features, but no row in the clinical table" for p in with_features if p not in clinical.frame.index}
-    for patient, value in zip(clinical.frame.index, values, strict=True):
-        if patient not in with_features:
-            reasons[patient] = "clinical data, but no features"
-        elif np.isnan(value):
-            reasons[patient] = "no outcome"
-    return tuple(reasons.items())
 
 
 def _refuse_infinite(lesions: pd.DataFrame, names: Sequence[str]) -> None:
@@ -339,7 +229,7 @@ def _batch_column(
         batch = _of_rows(lesions, combat.batch, patients, by_patient=settings.level == "patient")
     else:
         raise ConfigError(f"preprocess.combat.batch: neither table has a column {combat.batch}")
-    texts = ["" if pd.isna(b) else _level(b) for b in batch]
+    texts = ["" if pd.isna(b) else level_text(b) for b in batch]
     columns: dict[str, Any] = {f"{BATCH_PREFIX}{combat.batch}": texts}
     for name in combat.covariates:
         if name not in rows.columns:
@@ -358,7 +248,7 @@ def _of_rows(lesions: pd.DataFrame, column: str, patients: NDArray[np.str_], *, 
 
 def _sites(lesions: pd.DataFrame, rows: pd.DataFrame, patients: NDArray[np.str_]) -> NDArray[np.str_]:
     if "site" in rows.columns and rows["site"].notna().any():
-        return np.array(["" if pd.isna(s) else _level(s) for s in rows["site"]])
+        return np.array(["" if pd.isna(s) else level_text(s) for s in rows["site"]])
     by_patient = len(patients) != len(lesions)
     return np.asarray(_of_rows(lesions, "site", patients, by_patient=by_patient), dtype=str)
 

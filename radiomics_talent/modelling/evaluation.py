@@ -11,8 +11,9 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from radiomics_talent.errors import ConfigError, ModelError
-from radiomics_talent.modelling.dataset import Outcome, build_study_table
+from radiomics_talent.modelling.dataset import build_study_table
 from radiomics_talent.modelling.model import fingerprint_rows
+from radiomics_talent.modelling.outcome import Outcome
 from radiomics_talent.modelling.record import block_record, counts, write_frame, write_json, write_left_out
 from radiomics_talent.modelling.survival_metrics import evaluation_times
 from radiomics_talent.modelling.validation_report import judge, to_units

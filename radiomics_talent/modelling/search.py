@@ -18,10 +18,10 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score, br
 from sklearn.pipeline import Pipeline
 
 from radiomics_talent.errors import ModelError, TalentError
-from radiomics_talent.modelling.dataset import events_of
 from radiomics_talent.modelling.estimators import candidates, new_model, new_preprocessing
 from radiomics_talent.modelling.folds import fewest_of_a_class, seed_of, stratified_by_patient
 from radiomics_talent.modelling.metrics import placements, youden_threshold
+from radiomics_talent.modelling.outcome import events_of
 from radiomics_talent.modelling.survival_metrics import concordance_pairs
 
 if TYPE_CHECKING:

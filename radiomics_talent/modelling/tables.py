@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from radiomics_talent.cohort.spreadsheet import number, read_sheet
 from radiomics_talent.errors import TableError
 from radiomics_talent.features.table import KEY_COLUMNS, FeatureTable, load_features
@@ -70,6 +72,28 @@ def read_icc(path: Path) -> dict[str, float]:
         icc = number(cells[value], "icc", where=f"{path}: row {row}")
         table[cells[name]] = math.nan if icc is None else icc
     return table
+
+
+def read_lesion_outcomes(path: Path, outcome: str) -> pd.DataFrame:
+    """Read a table of lesions: ``patient_id``, ``lesion_id`` and the outcome (response_lesions.csv of ``recist``).
+
+    Raises
+    ------
+    TableError
+        A column is missing, or a lesion is there twice.
+    """
+    sheet = read_sheet(path, ("patient_id", "lesion_id", outcome))
+    missing = [c for c in ("patient_id", "lesion_id", outcome) if c not in sheet.header]
+    if missing:
+        raise TableError(f"no column {missing[0]}; its columns are {', '.join(sheet.header)}", where=str(path))
+    table = pd.DataFrame([cells for _, cells in sheet.rows], columns=list(sheet.header), dtype=object)
+    twice = table.duplicated(["patient_id", "lesion_id"])
+    if twice.any():
+        first = table.loc[twice].iloc[0]
+        raise TableError(
+            f"lesion {first['patient_id']}/{first['lesion_id']} is there twice; remove a row", where=str(path)
+        )
+    return table.where(table != "", None)
 
 
 def _table_file(path: Path) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import radiomics_talent
-from radiomics_talent.modelling.dataset import BATCH_PREFIX, Outcome, StudyTable, build_study_table
+from radiomics_talent.modelling.dataset import BATCH_PREFIX, StudyTable, build_study_table
 from radiomics_talent.modelling.estimators import check_preprocessing
 from radiomics_talent.modelling.fold_store import FoldStore, study_hash
 from radiomics_talent.modelling.folds import seed_of
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from radiomics_talent.cohort.clinical import ClinicalTable
     from radiomics_talent.features.table import FeatureTable
     from radiomics_talent.model_settings import ModelSettings
+    from radiomics_talent.modelling.outcome import Outcome
     from radiomics_talent.modelling.validation import FoldResult
 
 

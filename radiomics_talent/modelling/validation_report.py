@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from radiomics_talent.modelling.dataset import StudyTable, events_of
 from radiomics_talent.modelling.folds import permuted_outcome, seed_of
 from radiomics_talent.modelling.metrics import (
     Comparison,
@@ -20,6 +19,7 @@ from radiomics_talent.modelling.metrics import (
     placements,
     response_metrics,
 )
+from radiomics_talent.modelling.outcome import events_of
 from radiomics_talent.modelling.survival_metrics import (
     concordance_pairs,
     evaluation_times,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from radiomics_talent.model_settings import Block, ModelSettings
+    from radiomics_talent.modelling.dataset import StudyTable
     from radiomics_talent.modelling.validation import FoldResult, FoldTask
 
     Floats = NDArray[np.float64]

@@ -5,8 +5,9 @@ from studies import clinical_table, feature_table, quick_settings
 
 from radiomics_talent.errors import ConfigError, TableError
 from radiomics_talent.features.table import FeatureTable
-from radiomics_talent.modelling.dataset import Outcome, build_study_table, outcome_values
+from radiomics_talent.modelling.dataset import build_study_table
 from radiomics_talent.modelling.lesions import VOLUME_COLUMN, aggregate_lesions
+from radiomics_talent.modelling.outcome import Outcome, outcome_values
 
 RESPONSE = Outcome("response")
 
@@ -161,3 +162,17 @@ def test_patterns_of_features(tmp_path):
     assert table.blocks["radiomics"] == ("original_firstorder_f1", "original_firstorder_f2")
     with pytest.raises(ConfigError, match=r"no feature of the table fits features: wavelet\*"):
         build_study_table(feature_table(), clinical_table(tmp_path), RESPONSE, quick_settings(features=["wavelet*"]))
+
+
+def test_lesions_can_have_outcomes_of_their_own(tmp_path):
+    lesions = pd.DataFrame(
+        [(f"P{k:03}", str(j), "PR" if (k + j) % 2 else "SD") for k in range(40) for j in (1, 2)],
+        columns=["patient_id", "lesion_id", "best_response"],
+    )
+    outcome = Outcome("best_response", positive=("PR",), lesions=lesions.iloc[1:])
+    table = table_of(tmp_path, features=feature_table(lesions=2), outcome=outcome, level="lesion")
+    assert len(table) == 79
+    assert table.findings == ("1 lesions left out, as they have no best_response",)
+    assert table.events[:3].tolist() == [0, 0, 1]
+    with pytest.raises(ConfigError, match="need settings with level: lesion"):
+        table_of(tmp_path, features=feature_table(lesions=2), outcome=outcome)

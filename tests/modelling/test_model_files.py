@@ -16,8 +16,8 @@ from studies import clinical_table, feature_table, quick_settings
 
 from radiomics_talent.errors import ConfigError, ModelError
 from radiomics_talent.modelling import model as model_module
-from radiomics_talent.modelling.dataset import Outcome
 from radiomics_talent.modelling.model import load_model, save_model
+from radiomics_talent.modelling.outcome import Outcome
 from radiomics_talent.modelling.training import train
 
 

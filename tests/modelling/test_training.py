@@ -10,9 +10,9 @@ from studies import clinical_table, feature_table, quick_settings
 from radiomics_talent.errors import ConfigError, ModelError
 from radiomics_talent.features.table import FeatureTable
 from radiomics_talent.modelling import training
-from radiomics_talent.modelling.dataset import Outcome
 from radiomics_talent.modelling.evaluation import evaluate
 from radiomics_talent.modelling.model import load_model
+from radiomics_talent.modelling.outcome import Outcome
 from radiomics_talent.modelling.training import train
 
 RESPONSE = Outcome("response")

@@ -9,9 +9,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from studies import clinical_table, feature_table, quick_settings
 
-from radiomics_talent.modelling.dataset import Outcome, StudyTable, build_study_table
+from radiomics_talent.modelling.dataset import StudyTable, build_study_table
 from radiomics_talent.modelling.folds import outer_folds, permuted_outcome, stratified_by_patient
 from radiomics_talent.modelling.metrics import placements
+from radiomics_talent.modelling.outcome import Outcome
 from radiomics_talent.modelling.validation import plan_validation, run_validation
 
 
