@@ -26,7 +26,7 @@ from radiomics_talent.settings import (
     VoxelSettings,
 )
 
-_FACTORY = {"Image types": "`Original`", "Feature classes": "all but `shape2D`"}
+_FACTORY = {"Image types": "`Original`", "Feature classes": "all; `shape2D` only with `force2D: true`"}
 DOCS = Path(__file__).resolve().parent
 
 

@@ -15,20 +15,26 @@ if TYPE_CHECKING:
     from radiomics_talent.dicom.index import index_dicom
     from radiomics_talent.extraction.run import run_extraction
     from radiomics_talent.features.engine import extract
+    from radiomics_talent.modelling.evaluation import evaluate
+    from radiomics_talent.modelling.training import train
     from radiomics_talent.settings import ExtractionSettings
 
 __version__ = "0.1.0"
 
 _HOME = {
     "ExtractionSettings": "radiomics_talent.settings",
+    "evaluate": "radiomics_talent.modelling.evaluation",
     "extract": "radiomics_talent.features.engine",
     "index_dicom": "radiomics_talent.dicom.index",
     "load_case": "radiomics_talent.cohort.case",
     "load_cohort": "radiomics_talent.cohort.manifest",
     "run_extraction": "radiomics_talent.extraction.run",
+    "train": "radiomics_talent.modelling.training",
 }
 
-__all__ = ["ExtractionSettings", "extract", "index_dicom", "load_case", "load_cohort", "run_extraction"]
+__all__ = [
+    "ExtractionSettings", "evaluate", "extract", "index_dicom", "load_case", "load_cohort", "run_extraction", "train",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -95,6 +95,7 @@ CATALOGUE: dict[str, FindingKind] = {
     # --- files and headers
     "missing-file": FindingKind("error", "A path of the cohort table does not exist.", "Correct the path in the CSV; paths are relative to the CSV.", TableError),
     "unreadable-file": FindingKind("error", "A file is not readable as the image or DICOM object it should be.", "Export or copy the file again.", DicomError),
+    "files-left-out": FindingKind("warning", "Files beside those of the series are empty, damaged or not DICOM: slices may have been lost.", "Copy or export the series again, or remove what does not belong there.", DicomError),
     "truncated-pixel-data": FindingKind("error", "The pixel data are shorter than the header says, or cannot be decoded.", "Copy or export the series again.", DicomError),
     "series-absent": FindingKind("error", "No file in the folder belongs to the series named in the row.", "Run index again, or correct image and series_uid.", DicomError),
     "series-ambiguous": FindingKind("error", "The folder holds several CT volumes and the row does not say which.", "Fill series_uid (index does), or move the series into folders of their own.", DicomError),
@@ -126,6 +127,7 @@ CATALOGUE: dict[str, FindingKind] = {
     "mask-unlinked": FindingKind("warning", "No CT series was found that the RTSTRUCT or SEG refers to.", "Put the CT below the indexed folder.", MaskError),
     "mask-other-frame": FindingKind("error", "The mask's FrameOfReferenceUID is not the scan's.", "Give the scan that the lesion was drawn on.", MaskError),
     "mask-other-series": FindingKind("warning", "The mask was drawn on another series in the same frame of reference.", "See that patient and phase are the same.", MaskError),
+    "referenced-slices-missing": FindingKind("error", "The mask was drawn on slices that are not in the series (a warning where the lesion is far from both ends and not resampled along z, and with geometry.allow_gaps).", "Copy or export the whole series again, or set geometry.allow_gaps: true to do without.", MaskError),
     "label-absent": FindingKind("error", "The label of the row is not in the mask.", "Take one of the labels listed, or map spellings with mask.roi_names.", MaskError),
     "label-ambiguous": FindingKind("error", "The row has no label, or its label fits several.", "Fill the column label, or narrow the pattern in mask.roi_names.", MaskError),
     "mask-empty": FindingKind("error", "The mask has no voxel of the lesion.", "Draw the lesion again, or remove the row.", MaskError),
@@ -148,6 +150,7 @@ CATALOGUE: dict[str, FindingKind] = {
     "too-many-grey-levels": FindingKind("error", "The number of grey levels is absurd: the matrices would not fit into memory.", "Raise binWidth, set binCount, or see whether the image is in HU.", MaskError),
     # --- the cohort table
     "encoding-guessed": FindingKind("warning", "The CSV is not UTF-8 and was read as Windows-1252.", 'Save it as "CSV UTF-8" if letters with accents look wrong.', TableError),
+    "study-date-unclear": FindingKind("warning", "A study_date of the table can be read in several ways, or is no date.", "Write dates as YYYY-MM-DD.", TableError),
     "identifier-left": FindingKind("warning", "A pseudonymised table still holds the original PatientID in a path or ROI name.", "Rename the folders or ROIs before sharing the table.", TableError),
 }  # fmt: skip
 """Every code that `index`, `check` and `extract --dry-run` can report."""

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from radiomics_talent.errors import ConfigError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_TYPE = re.compile(r"literal\[|constrained-|(int|float|str)$")
+_WORD = re.compile(r"'([^']*)'")
+_MOST_WORDS = 6
+"""So many known words are listed even where the nearest one is named."""
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -77,7 +85,29 @@ def validated(model: type[M], data: dict[str, Any], *, where: str) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError("; ".join(dict.fromkeys(_sentence(model, e) for e in error.errors())), where=where) from error
+        told = (_sentence(model, e) for e in _one_a_value(error.errors()))
+        raise ConfigError("; ".join(dict.fromkeys(told)), where=where) from error
+
+
+def _one_a_value(errors: Iterable[Any]) -> list[Any]:
+    """Return of the errors about one value, which fits none of several types, the one that helps most.
+
+    Pydantic tells for every type of a union why the value is not of it, with that type at the end of the place.
+    """
+    grouped: dict[tuple[Any, ...], list[Any]] = {}
+    for error in errors:
+        loc = tuple(error["loc"])
+        names_type = error["type"] != "extra_forbidden" and len(loc) > 1 and _TYPE.match(str(loc[-1]))
+        place = loc[:-1] if names_type else loc
+        grouped.setdefault(place, []).append({**error, "loc": place})
+    return [max(group, key=_helpfulness) for group in grouped.values()]
+
+
+def _helpfulness(error: Any) -> int:
+    """Rank the errors about one value: a text is a misspelt word, a number is out of range."""
+    if isinstance(error["input"], str):
+        return int(error["type"] == "literal_error")
+    return int("ctx" in error) - int(error["type"] == "literal_error")
 
 
 def _sentence(model: type[BaseModel], error: Any) -> str:
@@ -88,9 +118,19 @@ def _sentence(model: type[BaseModel], error: Any) -> str:
         return f"unknown key {place}; " + (f"did you mean {near[0]}?" if near else f"known keys are {', '.join(known)}")
     text = str(error["msg"]).removeprefix("Value error, ")
     value = error.get("input")
+    if error["type"] == "literal_error" and isinstance(value, str):
+        return f"{place}: {_misspelt(value, text)}"
     if error["type"] == "value_error":
         return f"{place}: {text}" if place else text
     return f"{place}: {text} (got {value!r})"
+
+
+def _misspelt(value: str, text: str) -> str:
+    """Return what is wrong with a word that is none of a few."""
+    words = {word.lower(): word for word in _WORD.findall(text)}
+    near = difflib.get_close_matches(value.lower(), words, n=1, cutoff=0.7)
+    hint = f"; did you mean {words[near[0]]}?" if near else ""
+    return f"unknown {value!r}{hint}" if near and len(words) > _MOST_WORDS else f"{text} (got {value!r}){hint}"
 
 
 def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from radiomics_talent.presets import find_preset, read_yaml, validated
 
@@ -44,6 +44,16 @@ Positive = Annotated[int | float, Field(gt=0)]
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        # Pydantic would take true for 1, and so would a reader of the settings not know what was meant.
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        given = value if isinstance(value, list | tuple) else (value,)
+        if annotation is not bool and any(isinstance(v, bool) for v in given):
+            raise ValueError(f"expected a number, a text or a list, not true or false (got {value!r})")
+        return value
+
 
 # fmt: off
 class PyRadiomicsSettings(_Frozen):
@@ -68,14 +78,14 @@ class PyRadiomicsSettings(_Frozen):
     resampledPixelSpacing: tuple[Annotated[int | float, Field(ge=0)], ...] | None = Field(None, min_length=3, max_length=3, description="Spacing in mm (x, y, z) to resample to; 0 keeps an axis; null does not resample")
     interpolator: Interpolator | Annotated[int, Field(ge=1, le=10)] | None = Field("sitkBSpline", description="Interpolator of the image; the mask always takes nearest neighbour")
     padDistance: int = Field(5, ge=0, description="Voxels kept around the lesion when resampling, for the filters")
-    distances: tuple[Annotated[int, Field(gt=0)], ...] = Field((1,), description="Distances in voxels between neighbours (GLCM, GLDM, NGTDM)")
+    distances: tuple[Annotated[int, Field(gt=0)], ...] = Field((1,), min_length=1, description="Distances in voxels between neighbours (GLCM, GLDM, NGTDM)")
     force2D: bool = Field(default=False, description="Texture slice by slice")
     force2Ddimension: int = Field(0, ge=0, le=2, description="Axis of the slices: 0 axial, 1 coronal, 2 sagittal")
     resegmentRange: tuple[int | float, ...] | None = Field(None, min_length=1, max_length=2, description="Range of values that stay in the lesion (not for shape)")
     resegmentMode: Literal["absolute", "relative", "sigma"] = Field("absolute", description="How resegmentRange is meant")
     resegmentShape: bool = Field(default=False, description="Use the resegmented lesion for shape too")
     preCrop: bool = Field(default=False, description="Crop to the lesion and padDistance before filtering, without resampling")
-    sigma: tuple[Positive, ...] = Field((), description="LoG: filter widths in mm")
+    sigma: tuple[Positive, ...] = Field((), description="LoG: filter widths in mm, at least a tenth of a voxel; feature names always show the decimal point (log-sigma-1-0-mm-3D)")
     start_level: int = Field(0, ge=0, description="Wavelet: first level")
     level: int = Field(1, gt=0, description="Wavelet: number of levels")
     wavelet: str = Field("coif1", description="Wavelet: name as PyWavelets has it")
@@ -95,8 +105,14 @@ class PyRadiomicsSettings(_Frozen):
 
     @field_validator("sigma", "distances", mode="before")
     @classmethod
-    def _null_is_empty(cls, value: object) -> object:
-        return () if value is None else value
+    def _null_is_default(cls, value: object, info: ValidationInfo) -> object:
+        return cls.model_fields[info.field_name or ""].default if value is None else value
+
+    @field_validator("sigma")
+    @classmethod
+    def _one_spelling(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        # PyRadiomics writes sigma into feature names as it is spelt: log-sigma-1-mm-3D or log-sigma-1-0-mm-3D.
+        return tuple(map(float, value))
 
 
 # fmt: off
@@ -168,7 +184,7 @@ class ExtractionSettings(_Frozen):
     # fmt: off
     engine: Literal["reference"] = Field("reference", description="Feature engine; reference is PyRadiomics")
     imageType: dict[ImageTypeName, PyRadiomicsSettings] = Field(default_factory=_original_alone, description="Image types, each with settings that hold for it alone")
-    featureClass: dict[str, tuple[str, ...] | None] = Field(default_factory=lambda: _classes_by_default(force_2d=False), description="Feature classes; null or an empty list takes every feature of the class that is not deprecated")
+    featureClass: dict[str, tuple[str, ...] | None] = Field(default_factory=lambda: _classes_by_default(force_2d=False), description="Feature classes; null or an empty list takes every feature of the class that is not deprecated; shape2D needs force2D: true and lesions drawn on one slice")
     setting: PyRadiomicsSettings = Field(default_factory=PyRadiomicsSettings, description="PyRadiomics' settings")
     voxelSetting: VoxelSettings = Field(default_factory=VoxelSettings, description="Accepted in parameter files; without effect here")
     geometry: GeometrySettings = Field(default_factory=GeometrySettings, description="Treatment of irregular CT series")
@@ -217,10 +233,21 @@ class ExtractionSettings(_Frozen):
     def _has_work(self) -> Self:
         if self.pad_mm is not None and self.resamples:
             raise ValueError("pad_mm has no effect when resampledPixelSpacing is set: padDistance (voxels) is the pad then")
-        log = self.imageType.get("LoG")
-        if log is not None and not (log.sigma or self.setting.sigma):
-            raise ValueError("image type LoG needs sigma (filter widths in mm), for example LoG: {sigma: [1.0, 3.0]}")
+        if "LoG" in self.imageType:
+            self._refuse_useless_sigma(self.imageType["LoG"].sigma or self.setting.sigma)
+        if "Wavelet" in self.imageType:
+            own = self.imageType["Wavelet"]
+            _refuse_unknown_wavelet(own.wavelet if "wavelet" in own.model_fields_set else self.setting.wavelet)
         return self
+
+    def _refuse_useless_sigma(self, sigma: tuple[float, ...]) -> None:
+        if not sigma:
+            raise ValueError("image type LoG needs sigma (filter widths in mm), for example LoG: {sigma: [1.0, 3.0]}")
+        # Far below a voxel the recursive filter is no Gaussian any more; below a hundredth it is not even finite.
+        voxel = max(self.setting.resampledPixelSpacing or (), default=0.0) if self.resamples else 0.0
+        least = 0.1 * (voxel or 1.0)
+        if min(sigma) < least:
+            raise ValueError(f"LoG sigma {min(sigma):g} mm is too narrow for a voxel grid; give at least {least:g} mm")
 
     @property
     def resamples(self) -> bool:
@@ -235,9 +262,11 @@ class ExtractionSettings(_Frozen):
     def canonical(self) -> dict[str, Any]:
         """Return the settings as plain JSON data, image types with what they override alone."""
         data = self.model_dump(mode="json")
-        # Order of image types and classes is the order of columns, not of meaning: sort_keys drops it.
+        # Order of image types, classes and features is the order of columns, not of meaning: sort_keys drops it.
         data["imageType"] = {k: v.model_dump(mode="json", exclude_unset=True) for k, v in self.imageType.items()}
-        return data
+        data["featureClass"] = {k: v and sorted(set(v)) for k, v in data["featureClass"].items()}
+        plain: dict[str, Any] = _numbers_spelt_once(data)
+        return plain
 
     def to_pyradiomics(self) -> dict[str, Any]:
         """Return ``setting``, ``imageType`` and ``featureClass`` as PyRadiomics' extractor takes them."""
@@ -258,6 +287,28 @@ class ExtractionSettings(_Frozen):
         """
         file = find_preset(cls.PRESETS, path)
         return validated(cls, read_yaml(file), where=str(path))
+
+
+def _refuse_unknown_wavelet(name: str) -> None:
+    try:
+        import pywt  # noqa: PLC0415  # comes with PyRadiomics, and takes a while
+    except ImportError:
+        return
+    try:
+        pywt.Wavelet(name)
+    except ValueError as error:
+        near = difflib.get_close_matches(name, pywt.wavelist(kind="discrete"), n=1)
+        hint = f"did you mean {near[0]}?" if near else "PyWavelets knows haar, db1-db38, sym2-sym20, coif1-coif17, ..."
+        raise ValueError(f"unknown wavelet {name!r}; {hint}") from error
+
+
+def _numbers_spelt_once(data: Any) -> Any:
+    """Write whole numbers without a decimal point, at any depth: 25 and 25.0 are the same setting."""
+    if isinstance(data, dict):
+        return {k: _numbers_spelt_once(v) for k, v in data.items()}
+    if isinstance(data, list):
+        return [_numbers_spelt_once(v) for v in data]
+    return int(data) if isinstance(data, float) and data.is_integer() else data
 
 
 def _refuse_unknown(what: str, given: Any, known: Any) -> None:

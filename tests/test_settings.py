@@ -58,9 +58,25 @@ def test_a_pyradiomics_parameter_file_works_unchanged(shared_data):
         ("setting: [", "not valid YAML: line 1"),
         ("- a", "expected a mapping of settings"),
         ("geometry: {gantry_tilt: resampel}", "geometry.gantry_tilt: Input should be 'refuse' or 'resample'"),
+        (
+            "setting: {interpolator: sitkbspline}",
+            "^[^;]*: setting.interpolator: unknown 'sitkbspline'; did you mean sitkBSpline\\?$",
+        ),
+        ("setting: {interpolator: 11}", r"setting\.interpolator: Input should be less than or equal to 10 \(got 11\)$"),
+        ("geometry: {gantry_tilt: resampel}", r"'refuse' or 'resample' \(got 'resampel'\); did you mean resample\?$"),
         ("mask: {roi_names: {a: ['(']}}", "not a regular expression"),
         ("pad_mm: 3\nsetting: {resampledPixelSpacing: [1, 1, 1]}", "pad_mm has no effect"),
         ("setting: {binWidth: .nan}", "finite number"),
+        ("setting: {binWidth: true}", r"setting\.binWidth: expected a number, .* not true or false \(got True\)"),
+        ("setting: {distances: [1, true]}", r"setting\.distances: expected a number"),
+        ("setting: {distances: []}", r"setting\.distances: .*at least 1 item"),
+        ("imageType: {Wavelet: {wavelet: foo}}", "unknown wavelet 'foo'; PyWavelets knows"),
+        ("imageType: {Wavelet: {}}\nsetting: {wavelet: coiff1}", "unknown wavelet 'coiff1'; did you mean coif1"),
+        ("imageType: {LoG: {sigma: [1, 0.001]}}", "LoG sigma 0.001 mm is too narrow .* at least 0.1 mm"),
+        (
+            "imageType: {LoG: {sigma: [0.15]}}\nsetting: {resampledPixelSpacing: [2, 2, 2]}",
+            "LoG sigma 0.15 mm is too narrow .* at least 0.2 mm",
+        ),
         ("setting: {resampledPixelSpacing: [1, 1]}", "at least 3 items"),
         ("x: !!python/object/apply:os.system ['true']", "not valid YAML"),
     ],
@@ -86,6 +102,31 @@ def test_hash_ignores_order_and_comments_and_nothing_else(tmp_path):
     assert one.hash != settings_from(tmp_path, "setting: {binWidth: 11, force2D: true}").hash
     # Saying a default out loud changes nothing.
     assert settings_from(tmp_path, "setting: {binWidth: 25}").hash == ExtractionSettings().hash
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("setting: {binWidth: 25}", "setting: {binWidth: 25.0}"),
+        ("imageType: {LoG: {sigma: [1, 2]}}", "imageType: {LoG: {sigma: [1.0, 2.0]}}"),
+        ("setting: {resegmentRange: [-100, 300]}", "setting: {resegmentRange: [-1.0e+2, 300.0]}"),
+        ("featureClass: {glcm: [Contrast, Id]}", "featureClass: {glcm: [Id, Contrast, Id]}"),
+        ("mask: {seg_fraction_threshold: 1}", "mask: {seg_fraction_threshold: 1.0}"),
+        ("setting: {distances: null}", "setting: {distances: [1]}"),
+    ],
+)
+def test_hash_ignores_spelling(tmp_path, one, other):
+    assert settings_from(tmp_path, one).hash == settings_from(tmp_path, other).hash
+
+
+def test_a_width_in_feature_names_has_one_spelling(tmp_path):
+    # PyRadiomics names log-sigma-1-mm-3D or log-sigma-1-0-mm-3D: a resumed table would have both.
+    settings = settings_from(tmp_path, "imageType: {LoG: {sigma: [1, 2.5]}}")
+    assert [str(s) for s in settings.to_pyradiomics()["imageType"]["LoG"]["sigma"]] == ["1.0", "2.5"]
+
+
+def test_a_wavelet_that_is_off_is_not_judged(tmp_path):
+    assert settings_from(tmp_path, "setting: {wavelet: foo}").setting.wavelet == "foo"
 
 
 @given(

@@ -117,6 +117,9 @@ def _options(
     """Radiomics from CT DICOM and lesion masks to a feature table.
 
     The main job: index a DICOM folder, check what was found, extract features.
+
+    Exit codes: 0 all well; 1 some cases failed; 2 wrong usage, or a file that cannot be written; 3 a bug of
+    radiomics-talent; 130 stopped by Ctrl-C.
     """
     if debug:
         logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(name)s: %(message)s")

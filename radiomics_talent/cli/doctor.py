@@ -94,6 +94,7 @@ def _memory() -> str:
 def _dependencies() -> list[Item]:
     try:
         from packaging.requirements import Requirement
+        from packaging.specifiers import SpecifierSet
     except ImportError:
         return [Item("dependencies", "packaging", "missing", ok=False, mend="python -m pip install packaging")]
     try:
@@ -101,13 +102,13 @@ def _dependencies() -> list[Item]:
     except metadata.PackageNotFoundError:
         mend = "python -m pip install ."
         return [Item("dependencies", "radiomics-talent", "not installed, only on the path", ok=False, mend=mend)]
-    items = []
+    wanted: dict[str, SpecifierSet] = {}  # the program and its extra may both name a distribution
     for requirement in sorted((Requirement(t) for t in texts), key=lambda r: r.name.lower()):
         if requirement.marker and not requirement.marker.evaluate({"extra": "reference"}):
             continue
         if requirement.name.lower() != _EXPECTED_RADIOMICS:  # judged by the module that it supplies
-            items.append(_dependency(requirement.name, str(requirement.specifier), requirement.specifier.contains))
-    return items
+            wanted[requirement.name] = wanted.get(requirement.name, SpecifierSet()) & requirement.specifier
+    return [_dependency(name, str(specifier), specifier.contains) for name, specifier in wanted.items()]
 
 
 def _dependency(name: str, wanted: str, fits: object) -> Item:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from radiomics_talent.cli.jobs import usable_cpus
 if TYPE_CHECKING:
     from radiomics_talent.extraction.plan import Plan
     from radiomics_talent.extraction.run import RunResult
+    from radiomics_talent.findings import Finding
     from radiomics_talent.settings import ExtractionSettings
 
 _MOST_SENTENCES = 20
@@ -39,7 +41,8 @@ def extract(
     """Extract the features of every lesion into RUN; the same command goes on with a run that was stopped.
 
     Writes features.parquet, features.csv, failures.csv, provenance.json and log.txt. Exit code 0: every lesion has
-    features; 1: some failed; 2: nothing was begun; 130: stopped by Ctrl-C.
+    features; 1: some failed; 2: wrong usage, or RUN cannot be written (any more); 3: a bug of radiomics-talent; 130:
+    stopped by Ctrl-C.
 
     Example: radiomics-talent extract cohort.csv --config talent-ct --out run1 --jobs 4
     """
@@ -56,6 +59,7 @@ def extract(
     assert out is not None
     from radiomics_talent.cli.progress import progress
     from radiomics_talent.extraction.run import run_extraction
+    from radiomics_talent.extraction.store import RunFolderError
 
     table = load_cohort(cohort)
     try:
@@ -71,8 +75,12 @@ def extract(
                 command=sys.argv[1:],
             )
     except KeyboardInterrupt:
+        # The program is at its end: further ones would only change its exit code.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         typer.echo(f"stopped; what is complete is kept in {out}: repeat the command to go on", err=True)
         raise typer.Exit(130) from None
+    except RunFolderError as error:
+        raise ConfigError(error.message, where=error.where) from error
     typer.echo(_as_json(_run_record(result)) if as_json else _run_text(result))
     if result.failures:
         raise typer.Exit(1)
@@ -83,11 +91,11 @@ def _dry_run(cohort: Path, settings: ExtractionSettings, jobs: int, timeout_s: f
     from radiomics_talent.cohort.manifest import load_cohort
     from radiomics_talent.extraction.plan import plan_extraction
 
+    table = load_cohort(cohort)
     with progress("reading", "lesions") as bar:
-        plan = plan_extraction(
-            load_cohort(cohort), settings, jobs=jobs, timeout_s=timeout_s, progress=lambda p: bar(p.done, p.total)
-        )
-    typer.echo(_as_json(_plan_record(plan)) if as_json else _plan_text(plan))
+        plan = plan_extraction(table, settings, jobs=jobs, timeout_s=timeout_s, progress=lambda p: bar(p.done, p.total))
+    record = _plan_record(plan) | {"cohort_findings": _plain(table.findings)}
+    typer.echo(_as_json(record) if as_json else "\n".join([*_sentences(table.findings), _plan_text(plan)]))
     if plan.failures:
         raise typer.Exit(1)
 
@@ -96,7 +104,7 @@ def _run_text(result: RunResult) -> str:
     counts = f"{result.n_done} lesions with {len(result.table.features)} features"
     resumed = f", {result.n_resumed} of them from an earlier run" if result.n_resumed else ""
     cost = f"{result.seconds:.1f} s, at most {result.peak_mib:.0f} MiB a process"
-    lines = [f"{counts}{resumed}; {len(result.failures)} failed; {cost}"]
+    lines = [*_sentences(result.cohort_findings), f"{counts}{resumed}; {len(result.failures)} failed; {cost}"]
     lines += [
         f"  row {failure.row} ({failure.key}), {failure.stage}: {failure.sentence}"
         for failure in result.failures[:_MOST_SENTENCES]
@@ -120,6 +128,7 @@ def _run_record(result: RunResult) -> dict[str, Any]:
         "warnings": result.n_warnings,
         "seconds": round(result.seconds, 3),
         "peak_mib": round(result.peak_mib),
+        "cohort_findings": _plain(result.cohort_findings),
         "failures": [asdict(failure) for failure in result.failures],
     }
 
@@ -175,11 +184,21 @@ def _plan_record(plan: Plan) -> dict[str, Any]:
                 "lesion_id": outcome.lesion_id,
                 "forecast": asdict(outcome.forecast) if outcome.forecast else None,
                 "failure": outcome.failure.sentence if outcome.failure else None,
-                "findings": [{"code": f.code, "level": f.level, "sentence": str(f)} for f in outcome.findings],
+                "findings": _plain(outcome.findings),
             }
             for lesion, outcome in plan.lesions
         ],
     }
+
+
+def _sentences(findings: tuple[Finding, ...]) -> list[str]:
+    more = [f"and {len(findings) - _MOST_SENTENCES} more findings of the cohort, see provenance.json or run check"]
+    lines = [f"{f.level}: {f.code}: {f}" for f in findings[:_MOST_SENTENCES]]
+    return lines + (more if len(findings) > _MOST_SENTENCES else [])
+
+
+def _plain(findings: tuple[Finding, ...]) -> list[dict[str, str]]:
+    return [{"code": f.code, "level": f.level, "sentence": str(f)} for f in findings]
 
 
 def _as_json(record: dict[str, Any]) -> str:

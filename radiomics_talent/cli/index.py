@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,9 @@ def index(
     dicom_root: Path = typer.Argument(help="Folder with the DICOM files; any depth, any names, junk among them."),
     out: Path = typer.Option(..., "--out", "-o", help="Table to write: one row a lesion."),
     series_out: Path | None = typer.Option(
-        None, help="Table to write: one row a series, with every finding. [default: series.csv beside --out]"
+        None,
+        help="Table to write: one row a series, with every finding.",
+        show_default="series.csv beside --out",
     ),
     jobs: int = typer.Option(0, "--jobs", "-j", min=0, help="Processes that read headers; 0 takes every CPU."),
     pseudonymise: Path | None = typer.Option(
@@ -37,7 +40,11 @@ def index(
 ) -> None:
     """Find CT series and lesion masks below a folder, and write the table that the other commands start from.
 
-    Headers only are read. An older table that differs is kept as FILE.bak.
+    Headers only are read; links to folders elsewhere are followed.
+
+    An older table that differs is kept as FILE.bak, FILE.bak2 and so on.
+
+    Ends with exit code 1 when a file or folder could not be read, or no lesion was found.
 
     Example: radiomics-talent index /data/dicom --out cohort.csv --jobs 2 --roi 'GTV.*'
     """
@@ -48,6 +55,9 @@ def index(
 
     key = None if pseudonymise is None else read_key(pseudonymise)
     series_path = series_out or out.parent / "series.csv"
+    for option, path in (("--out", out), ("--series-out", series_path)):
+        if path.is_dir():
+            raise ConfigError(f"{option} is a folder; name the CSV file to write", where=str(path))
     if series_path.absolute() == out.absolute():
         raise ConfigError("--out and --series-out are the same file; name two", where=str(out))
     if not dicom_root.is_dir():
@@ -55,37 +65,50 @@ def index(
     with progress("indexing", "files") as update:
         found = index_dicom(dicom_root, jobs=jobs or usable_cpus(), progress=update)
     cohort = cohort_from_index(found, out, pseudonymise=key, rois=roi)
+    backups = {}
     for path in (out, series_path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _keep_old(path)
+        backups[path] = _keep_old(path)
     write_cohort(cohort, out)
     write_series_table(found, series_path, pseudonymise=key)
-    _drop_same(out)
-    _drop_same(series_path)
+    for path, old in backups.items():
+        _drop_same(path, old)
     _report(found, cohort, out, series_path, hide_places=key is not None)
     if not cohort.lesions:
-        typer.echo("no lesion found: no RTSTRUCT or SEG belongs to a CT series there", err=True)
+        typer.echo(f"no lesion found: {_why_none(found, roi, hide_names=key is not None)}", err=True)
+    if not cohort.lesions or any(f.is_error for f in (*found.findings, *cohort.findings)):
         raise typer.Exit(1)
 
 
-def _backup(path: Path) -> Path:
-    return path.with_name(f"{path.name}.bak")
+def _keep_old(path: Path) -> Path | None:
+    """Keep what a researcher may have edited by hand, under the first name that is free."""
+    if not path.is_file():
+        return None
+    number = 1
+    while os.path.lexists(old := path.with_name(f"{path.name}.bak{number if number > 1 else ''}")):
+        number += 1
+    return path.replace(old)
 
 
-def _keep_old(path: Path) -> None:
-    """Keep what a researcher may have edited by hand."""
-    if path.is_file():
-        path.replace(_backup(path))
-
-
-def _drop_same(path: Path) -> None:
-    old = _backup(path)
-    if not old.is_file():
+def _drop_same(path: Path, old: Path | None) -> None:
+    if old is None:
         return
     if old.read_bytes() == path.read_bytes():
         old.unlink()
     else:
         typer.echo(f"the older {path} is kept as {old}", err=True)
+
+
+def _why_none(found: DicomIndex, roi: list[str], *, hide_names: bool) -> str:
+    names = sorted({link.roi_name for link in found.links if link.series is not None})
+    if not names:
+        return "no RTSTRUCT or SEG belongs to a CT series there"
+    patterns = ", ".join(map(repr, roi))
+    sentence = f"--roi {patterns} fits the whole name of none of the {len(names)} names of ROIs and segments"
+    if hide_names:
+        return sentence
+    more = ", ..." if len(names) > _MOST_SHOWN else ""
+    return f"{sentence}: {', '.join(map(repr, names[:_MOST_SHOWN]))}{more}"
 
 
 def _report(found: DicomIndex, cohort: CohortTable, out: Path, series: Path, *, hide_places: bool) -> None:
@@ -99,7 +122,8 @@ def _report(found: DicomIndex, cohort: CohortTable, out: Path, series: Path, *, 
         typer.echo(f"{unlinked} ROIs or segments belong to no CT volume there and are left out")
     of_series = [f for s in found.series for f in s.findings if f.level != "info"]
     _list_findings([*found.findings, *of_series, *cohort.findings], hide_places=hide_places)
-    typer.echo(f"next: radiomics-talent check {out}")
+    if cohort.lesions:
+        typer.echo(f"next: radiomics-talent check {out}")
 
 
 def _list_findings(findings: list[Finding], *, hide_places: bool) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from radiomics_talent.cohort.lesion_mask import inspect_mask
+from radiomics_talent.cohort.lesion_size import inspect_size
 from radiomics_talent.cohort.scan import Scan, inspect_scan
 from radiomics_talent.findings import Finding, raise_first_error
 from radiomics_talent.imaging.geometry import Box, Geometry
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from radiomics_talent.cohort.manifest import Lesion
-    from radiomics_talent.findings import Level
 
 __all__ = [
     "Case", "Footprint", "Scan", "inspect_case", "inspect_overlaps", "inspect_scan", "load_case", "split_parts",
@@ -228,7 +228,7 @@ def _inspect_lesion(
             mask[box.slices_zyx] = labelled == 1
             box = Box.around(mask) or box
     voxels = mask[box.slices_zyx]
-    findings += _inspect_size(voxels, scan.geometry, settings, where)
+    findings += inspect_size(mask, box, scan.geometry, settings, where)
     findings += _inspect_padding(voxels, box, scan, where)
     faces = touches_border(mask)
     if faces:
@@ -247,34 +247,6 @@ def _several_parts(counts: NDArray[np.intp], geometry: Geometry, settings: Extra
         "split": "each becomes a lesion of its own",
     }[settings.mask.components]
     return Finding("lesion-parts", f"has {len(volumes)} parts of {named}{more} ml: {treatment}", where)
-
-
-def _inspect_size(
-    voxels: NDArray[np.bool_], geometry: Geometry, settings: ExtractionSettings, where: str
-) -> list[Finding]:
-    count = int(np.count_nonzero(voxels))
-    if count == 1:
-        sentence = "the lesion is a single voxel, of which there is no texture or shape; leave it out"
-        return [Finding("too-few-voxels", sentence, where)]
-    # PyRadiomics counts after resampling, which check foretells: so only without it is it certain.
-    severity: Level = "warning" if settings.resamples else "error"
-    when = "before resampling" if settings.resamples else "by its settings"
-    findings = []
-    dimensions = sum(n > 1 for n in voxels.shape)
-    needed = settings.setting.minimumROIDimensions
-    if dimensions < needed:
-        sentence = f"the lesion has more than one voxel in {dimensions} of {needed} dimensions {when}"
-        findings.append(Finding("too-few-voxels", sentence, where, severity))
-    fewest = settings.setting.minimumROISize
-    expected = count
-    if settings.resamples and settings.setting.resampledPixelSpacing:
-        new = [s or old for s, old in zip(settings.setting.resampledPixelSpacing, geometry.spacing_mm, strict=True)]
-        expected = round(count * geometry.voxel_volume_mm3 / float(np.prod(new)))
-    if fewest is not None and expected <= fewest:
-        about = f"about {expected} voxels after resampling" if settings.resamples else f"{count} voxels"
-        sentence = f"the lesion has {about}, more than {fewest} are needed (minimumROISize)"
-        findings.append(Finding("too-few-voxels", sentence, where, severity))
-    return findings
 
 
 def _inspect_padding(voxels: NDArray[np.bool_], box: Box, scan: Scan, where: str) -> list[Finding]:

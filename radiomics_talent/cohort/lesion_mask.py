@@ -10,7 +10,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from radiomics_talent.cohort.labels import Amount, Label, find_label
-from radiomics_talent.cohort.scan import Scan, is_dicom, read_volume
+from radiomics_talent.cohort.mask_reference import inspect_completeness, inspect_reference
+from radiomics_talent.cohort.scan import Scan, inspect_path, is_dicom, read_volume
 from radiomics_talent.dicom.headers import RTSTRUCT_CLASS, SEG_CLASSES, read_instance
 from radiomics_talent.dicom.rtstruct import RtStruct, inspect_roi, label_rois, read_rtstruct_headers
 from radiomics_talent.dicom.seg import SegHeader, inspect_segment, read_seg_headers
@@ -58,8 +59,9 @@ def inspect_mask(lesion: Lesion, scan: Scan, settings: ExtractionSettings) -> Fo
         (z, y, x) on the grid of the image; None when a finding is an error.
     """
     path, where = lesion.mask, str(lesion.mask)
-    if not path.exists():
-        return (Finding("missing-file", "the mask does not exist; correct the path in the table", where),), None
+    problem = inspect_path(path, "mask", code="mask-unreadable")
+    if problem:
+        return (problem,), None
     if path.is_dir():
         sentence = "is a folder, expected one RTSTRUCT, SEG, NIfTI or NRRD file; name the file"
         return (Finding("mask-unreadable", sentence, where),), None
@@ -98,16 +100,16 @@ def _inspect_rtstruct(lesion: Lesion, scan: Scan, settings: ExtractionSettings, 
     if isinstance(chosen, Finding):
         return (chosen,), None
     frame = by_label[chosen.key].frame_of_reference_uid or header.frame_of_reference_uid
-    findings = _inspect_reference(header, frame, scan, where)
+    findings = inspect_reference(header, frame, scan, where)
     if any(f.is_error for f in findings):
         return findings, None
     more, mask = read(chosen.key)
-    return (*findings, *more), mask
+    return _judged(header, scan, settings, (*findings, *more), mask, where)
 
 
 def _inspect_seg(lesion: Lesion, scan: Scan, settings: ExtractionSettings, header: SegHeader) -> Found:
     where = str(lesion.mask)
-    findings = _inspect_reference(header, header.frame_of_reference_uid, scan, where)
+    findings = inspect_reference(header, header.frame_of_reference_uid, scan, where)
     if any(f.is_error for f in findings):
         return findings, None
 
@@ -126,22 +128,21 @@ def _inspect_seg(lesion: Lesion, scan: Scan, settings: ExtractionSettings, heade
     findings = (*findings, *more)
     if image is None:
         return findings, None
-    return _onto_scan(_as_bool(image), Geometry.of(image), scan, settings, findings, where)
+    findings, mask = _onto_scan(_as_bool(image), Geometry.of(image), scan, settings, findings, where)
+    return _judged(header, scan, settings, findings, mask, where)
 
 
-def _inspect_reference(header: RtStruct | SegHeader, its: str, scan: Scan, where: str) -> tuple[Finding, ...]:
-    mine = scan.frame_of_reference_uid
-    if mine and its and mine != its:
-        sentence = f"was drawn in FrameOfReferenceUID {its}, the scan has {mine}; give the scan that it was drawn on"
-        return (Finding("mask-other-frame", sentence, where),)
-    series = header.series_instance_uids
-    if scan.series_instance_uid and series and scan.series_instance_uid not in series:
-        sentence = (
-            f"was drawn on series {', '.join(series)} and is used on {scan.series_instance_uid} in the same frame of "
-            "reference; see that patient and phase are the same"
-        )
-        return (Finding("mask-other-series", sentence, where),)
-    return ()
+def _judged(
+    header: RtStruct | SegHeader,
+    scan: Scan,
+    settings: ExtractionSettings,
+    findings: tuple[Finding, ...],
+    mask: Mask | None,
+    where: str,
+) -> Found:
+    """Add what slices lost from the series mean for the lesion; first, for it may explain the rest."""
+    lost = inspect_completeness(header, scan, mask, settings, where)
+    return (*lost, *findings), None if any(f.is_error for f in lost) else mask
 
 
 # --- NIfTI, NRRD

@@ -11,6 +11,7 @@ import os
 import re
 import unicodedata
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
@@ -125,20 +126,22 @@ def load_cohort(path: str | Path) -> CohortTable:
     Raises
     ------
     TableError
-        The file is no table, a column is missing or unknown, or a row has no id, a repeated id or a number that is
-        none.
+        The file is no table, a column is missing or unknown, or a row has no id, a repeated id, or a number or date
+        that cannot be.
     """
     file = Path(path)
     sheet = read_sheet(file, COLUMNS)
     names = _schema_columns(sheet.header, where=str(file))
     folder = file.absolute().parent
-    lesions = []
+    lesions: list[Lesion] = []
+    findings = list(sheet.findings)
     for row, cells in sheet.rows:
         lesions.append(_lesion(row, dict(zip(names, cells, strict=True)), folder, where=f"{file}: row {row}"))
     if not lesions:
         raise TableError("the table has a header but no row; one row is one lesion", where=str(file))
     _refuse_duplicates(lesions, where=str(file))
-    return CohortTable(tuple(lesions), file, sheet.findings)
+    findings += _unclear_dates(lesions, str(file))
+    return CohortTable(tuple(lesions), file, tuple(findings))
 
 
 def write_cohort(cohort: CohortTable | Iterable[Lesion], path: str | Path) -> CohortTable:
@@ -287,12 +290,15 @@ def _lesion(row: int, cells: dict[str, str], folder: Path, *, where: str) -> Les
         if not cells[name]:
             raise TableError(f"{name} is empty; fill it or remove the row", where=where)
     text = {name: cells.get(name, "") for name in _TEXT_COLUMNS}
-    text["study_date"] = _iso_date(text["study_date"])
+    text["study_date"] = _iso_date(text["study_date"], where=where)
+    thickness = number(cells.get("slice_thickness_mm", ""), "slice_thickness_mm", where=where)
+    if thickness is not None and thickness <= 0:
+        raise TableError(f"slice_thickness_mm is {thickness:g}, expected more than 0 or nothing", where=where)
     return Lesion(
         row=row,
         image=_absolute(cells["image"], folder),
         mask=_absolute(cells["mask"], folder),
-        slice_thickness_mm=number(cells.get("slice_thickness_mm", ""), "slice_thickness_mm", where=where),
+        slice_thickness_mm=thickness,
         **text,
     )
 
@@ -305,7 +311,7 @@ def _absolute(text: str, folder: Path) -> Path:
     return path
 
 
-def _iso_date(text: str) -> str:
+def _iso_date(text: str, *, where: str) -> str:
     """Return a date as YYYY-MM-DD where it can be read in one way only, else as it is."""
     for pattern, order in (
         (r"(\d{4})[-/.]?(\d{2})[-/.]?(\d{2})", (1, 2, 3)),
@@ -314,8 +320,26 @@ def _iso_date(text: str) -> str:
         match = re.fullmatch(pattern, text)
         if match:
             year, month, day = (int(match[i]) for i in order)
-            return f"{year:04d}-{month:02d}-{day:02d}"
+            try:
+                return date(year, month, day).isoformat()
+            except ValueError as error:
+                sentence = f"study_date is {text!r}, which is no day of the calendar; write YYYY-MM-DD or nothing"
+                raise TableError(sentence, where=where) from error
     return text
+
+
+def _unclear_dates(lesions: Sequence[Lesion], where: str) -> list[Finding]:
+    """Name the rows whose study_date could be read in several ways, or in none."""
+    unclear = [x for x in lesions if x.study_date and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", x.study_date)]
+    if not unclear:
+        return []
+    first = unclear[0]
+    others = f" and {len(unclear) - 1} other rows" if len(unclear) > 1 else ""
+    sentence = (
+        f"study_date of row {first.row}{others} is not a date that can be read in one way ({first.study_date!r}); "
+        "write YYYY-MM-DD"
+    )
+    return [Finding("study-date-unclear", sentence, where)]
 
 
 def _refuse_duplicates(lesions: Sequence[Lesion], *, where: str) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _FLOATS = {16: "f4", 64: "f8"}
 _CHUNK = 2**22
 _LONGEST_HEADER = 540
-_DAMAGED = "is cut short or damaged; copy or export it again"
+DAMAGED = "is cut short or damaged; copy or export it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +30,19 @@ class _Header:
 
 
 @dataclass(frozen=True, slots=True)
-class NiftiFault:
+class Fault:
     """What is wrong with a file, as the code and the sentence of a finding; an empty code leaves it to the caller."""
 
     code: str
     sentence: str
 
 
-def find_fault(path: Path) -> NiftiFault | None:
+def find_fault(path: Path) -> Fault | None:
     """Look for what ITK does not say about a NIfTI file (.nii, .nii.gz).
 
     Returns
     -------
-    NiftiFault or None
+    Fault or None
         With code 'not-finite' for NaN and infinite voxels, without a code for a file that is cut short or damaged.
     """
     with path.open("rb") as file:
@@ -55,15 +55,15 @@ def find_fault(path: Path) -> NiftiFault | None:
         with path.open("rb") as plain:
             return _inspect(plain, whole=False, size=path.stat().st_size)
     except (EOFError, gzip.BadGzipFile, zlib.error, struct.error):
-        return NiftiFault("", _DAMAGED)
+        return Fault("", DAMAGED)
 
 
-def _inspect(file: IO[bytes] | gzip.GzipFile, *, whole: bool, size: int | None = None) -> NiftiFault | None:
+def _inspect(file: IO[bytes] | gzip.GzipFile, *, whole: bool, size: int | None = None) -> Fault | None:
     header = _read_header(file.read(_LONGEST_HEADER))
     if header is None:  # an .hdr beside its .img: ITK's affair
         return None
     if size is not None and size < header.offset + header.n_bytes:
-        return NiftiFault("", _DAMAGED)
+        return Fault("", DAMAGED)
     if header.kind is None and not whole:
         return None
     file.seek(header.offset)
@@ -71,14 +71,14 @@ def _inspect(file: IO[bytes] | gzip.GzipFile, *, whole: bool, size: int | None =
     while left > 0:
         chunk = file.read(min(_CHUNK, left))
         if not chunk:
-            return NiftiFault("", _DAMAGED)
+            return Fault("", DAMAGED)
         left -= len(chunk)
         if header.kind is not None:
             values = np.frombuffer(chunk[: len(chunk) // header.kind.itemsize * header.kind.itemsize], header.kind)
             bad += int(np.count_nonzero(~np.isfinite(values)))
     while whole and file.read(_CHUNK):
         pass
-    return NiftiFault("not-finite", f"{bad} voxels are NaN or infinite, expected numbers everywhere") if bad else None
+    return Fault("not-finite", f"{bad} voxels are NaN or infinite, expected numbers everywhere") if bad else None
 
 
 def _read_header(head: bytes) -> _Header | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from radiomics_talent.cohort.nifti import find_fault
+from radiomics_talent.cohort.compressed import is_damaged
+from radiomics_talent.cohort.nifti import DAMAGED, find_fault
 from radiomics_talent.dicom.ct import inspect_ct
+from radiomics_talent.dicom.folder import unreadable
 from radiomics_talent.dicom.headers import looks_like_dicom
-from radiomics_talent.dicom.index import find_series_files
+from radiomics_talent.dicom.selection import find_series
 from radiomics_talent.errors import InputError
 from radiomics_talent.findings import Finding
 from radiomics_talent.imaging.geometry import Geometry
@@ -51,6 +54,10 @@ class Scan:
         What was found in reading it; no errors.
     path : Path
         The folder or file.
+    sop_instance_uids : frozenset of str
+        Of every image of the DICOM series that is there, also outside this volume.
+    n_interpolated : int
+        Missing slices that were filled, as the settings allow.
     """
 
     image: sitk.Image
@@ -59,6 +66,8 @@ class Scan:
     padding_hu: float | None
     findings: tuple[Finding, ...]
     path: Path
+    sop_instance_uids: frozenset[str] = frozenset()
+    n_interpolated: int = 0
 
     @property
     def geometry(self) -> Geometry:
@@ -84,8 +93,9 @@ def inspect_scan(lesion: Lesion, settings: ExtractionSettings) -> tuple[tuple[Fi
         None when a finding is an error.
     """
     path, where = lesion.image, str(lesion.image)
-    if not path.exists():
-        return (Finding("missing-file", "the image does not exist; correct the path in the table", where),), None
+    problem = inspect_path(path, "image", code="unreadable-file")
+    if problem:
+        return (problem,), None
     if path.is_dir() or is_dicom(path):
         return _inspect_dicom(lesion, settings)
     findings, image = read_volume(path, code="unreadable-file")
@@ -96,6 +106,30 @@ def inspect_scan(lesion: Lesion, settings: ExtractionSettings) -> tuple[tuple[Fi
     if any(f.is_error for f in findings):
         return findings, None
     return findings, Scan(image, "", "", None, findings, path)
+
+
+def inspect_path(path: Path, what: str, *, code: str) -> Finding | None:
+    """Say why a file or folder cannot be opened, if so.
+
+    Parameters
+    ----------
+    path : Path
+        File or folder.
+    what : str
+        'image' or 'mask'.
+    code : str
+        Code of the finding where it is there and cannot be read.
+    """
+    try:
+        if path.is_dir():
+            with os.scandir(path):
+                return None
+        with path.open("rb"):
+            return None
+    except (FileNotFoundError, NotADirectoryError):
+        return Finding("missing-file", f"the {what} does not exist; correct the path in the table", str(path))
+    except OSError as error:
+        return Finding(code, f"the {what} {unreadable(error)}", str(path))
 
 
 def is_dicom(path: Path) -> bool:
@@ -132,6 +166,8 @@ def read_volume(path: Path, *, code: str) -> tuple[tuple[Finding, ...], sitk.Ima
             if image_io not in _FORMATS:
                 sentence = "is not a DICOM, NIfTI, NRRD or MetaImage file; export it as one of these"
                 return (Finding(code, sentence, where),), None
+            if _is_damaged(path, image_io):  # MetaIO would print what it thinks of it
+                return (Finding(code, DAMAGED, where),), None
             reader.SetImageIO(image_io)
             reader.SetFileName(where)
             image = reader.Execute()
@@ -162,10 +198,11 @@ def quiet_itk() -> Iterator[None]:
 def _inspect_dicom(lesion: Lesion, settings: ExtractionSettings) -> tuple[tuple[Finding, ...], Scan | None]:
     where = str(lesion.image)
     try:
-        files = find_series_files(lesion.image, lesion.series_uid or None)
+        found = find_series(lesion.image, lesion.series_uid or None)
     except InputError as error:
         return (_as_finding(error, "series-absent"),), None
-    findings, series = inspect_ct(files, settings.geometry, where=where)
+    findings, series = inspect_ct(found.files, settings.geometry, where=where)
+    findings = (*found.findings, *findings)
     if series is None or any(f.is_error for f in findings):
         return findings, None
     return findings, Scan(
@@ -175,6 +212,8 @@ def _inspect_dicom(lesion: Lesion, settings: ExtractionSettings) -> tuple[tuple[
         series.padding_hu,
         findings,
         lesion.image,
+        found.sop_instance_uids,
+        series.sop_instance_uids.count(""),
     )
 
 
@@ -221,6 +260,13 @@ def _doubt_hu(low: float, high: float) -> str:
 
 def _are_whole(values: NDArray[np.generic]) -> bool:
     return all(bool((plane == np.rint(plane)).all()) for plane in values)
+
+
+def _is_damaged(path: Path, image_io: str) -> bool:
+    try:
+        return is_damaged(path, image_io)
+    except OSError:
+        return True  # its data lie in a file that is absent or closed
 
 
 def _reason(text: str) -> str:

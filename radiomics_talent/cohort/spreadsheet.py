@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from radiomics_talent.errors import TableError
+from radiomics_talent.features.cells import escape_cell, unescape_cell
 from radiomics_talent.findings import Finding
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ _BOMS = (
 )
 _WORKBOOKS = {b"PK\x03\x04": "an Excel or LibreOffice workbook", b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls)"}
 _DELIMITERS = (",", ";", "\t")
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 _LONGEST_CELL = 1_000_000
 
 
@@ -128,17 +127,6 @@ def write_sheet(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def escape_cell(text: str) -> str:
-    """Return the text so that no spreadsheet program runs it as a formula; numbers stay as they are."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")  # the csv module leaves a lone \r without quotes
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
-
-
-def unescape_cell(text: str) -> str:
-    """Undo `escape_cell`."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
 def number(text: str, column: str, *, where: str) -> float | None:

@@ -12,6 +12,7 @@ import warnings
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pydicom
@@ -369,7 +370,10 @@ def _first(*values: float | None) -> float | None:
 
 def _date(ds: Dataset) -> str:
     digits = "".join(c for c in _text(ds, "StudyDate") if c.isdigit())
-    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}" if len(digits) == 8 else ""
+    try:
+        return date.fromisoformat(digits).isoformat() if len(digits) == 8 else ""
+    except ValueError:  # 00000000, as some pseudonymisation leaves it
+        return ""
 
 
 def _pixel_bytes(ds: Dataset, n_frames: int) -> int:

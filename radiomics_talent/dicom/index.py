@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from joblib import Parallel, delayed
 
 from radiomics_talent.dicom.ct import inspect_instances
-from radiomics_talent.dicom.headers import RTSTRUCT_CLASS, SEG_CLASSES, Instance, read_instance, read_instances
+from radiomics_talent.dicom.folder import find_files, find_strays, stray_finding
+from radiomics_talent.dicom.headers import RTSTRUCT_CLASS, SEG_CLASSES, Instance, read_instances
 from radiomics_talent.dicom.links import MaskLink, link_masks
-from radiomics_talent.dicom.pixels import is_copy
+from radiomics_talent.dicom.selection import find_series_files, group_series
 from radiomics_talent.dicom.series import SeriesRecord, split_series_uid
-from radiomics_talent.dicom.volumes import Volume, drop_copies, split_series
-from radiomics_talent.errors import DicomError
+from radiomics_talent.dicom.volumes import Volume, split_series
 from radiomics_talent.findings import Finding
 from radiomics_talent.settings import GeometrySettings
 
@@ -28,13 +28,6 @@ __all__ = ["DicomIndex", "MaskLink", "SeriesRecord", "find_series_files", "index
 
 CHUNK = 250
 """Files that a worker reads at a time."""
-HEAD_BYTES = 2**18
-"""SeriesInstanceUID is sought within this many first bytes before a file is parsed."""
-PIXEL_TAGS = (b"\xe0\x7f\x10\x00OW", b"\xe0\x7f\x10\x00OB", b"\x7f\xe0\x00\x10OW")
-"""PixelData: the header ends here."""
-DEFLATED = b"1.2.840.10008.1.2.1.99"
-
-SeriesKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,85 +74,28 @@ def index_dicom(root: Path, *, jobs: int = 1, progress: Callable[[int, int], Non
         `root` does not exist.
     """
     root = Path(root)
-    paths, findings = _find_files(root)
+    paths, findings = find_files(root)
     instances: list[Instance] = []
-    ignored = 0
-    for outcome in _read_all(paths, jobs, progress):
+    ignored: list[Path] = []
+    for path, outcome in zip(paths, _read_all(paths, jobs, progress), strict=True):
         if isinstance(outcome, Instance):
             instances.append(outcome)
         elif isinstance(outcome, Finding):
             findings.append(outcome)
         else:
-            ignored += 1
-    series = tuple(record for group in _group(instances).values() for record in _describe(group))
+            ignored.append(path)
+    series = tuple(record for group in group_series(instances).values() for record in _describe(group))
+    findings += _left_out(ignored, series)
     masks = _distinct_masks(i for i in instances if _is_mask(i))
     links, mask_findings = link_masks(
         [i.path for i in masks if i.sop_class_uid == RTSTRUCT_CLASS],
         [i.path for i in masks if i.sop_class_uid in SEG_CLASSES],
         series,
     )
-    return DicomIndex(root, series, links, len(instances), ignored, (*findings, *mask_findings))
-
-
-def find_series_files(folder: Path, series_uid: str | None) -> tuple[Path, ...]:
-    """Find the files of one CT volume below a folder, by the rule that the index goes by.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder, or a single multi-frame file.
-    series_uid : str or None
-        As in the cohort table: SeriesInstanceUID, with ``#<volume>`` where the series holds several volumes.
-        None or '' stands for the only CT volume there is.
-
-    Returns
-    -------
-    tuple of Path
-        Sorted along the slice normal.
-
-    Raises
-    ------
-    DicomError
-        No such volume is there, or several are.
-    """
-    folder = Path(folder)
-    uid, number = split_series_uid(series_uid or "")
-    instances, damaged = _read_folder(folder, uid)
-    if damaged:
-        names = f"{damaged[0].name}{', ...' if len(damaged) > 1 else ''}"
-        sentence = f"{len(damaged)} files of the series are damaged ({names}); copy or export them again"
-        raise Finding("unreadable-file", sentence, str(folder)).error()
-    groups = [split_series(group) for group in _group(instances).values()]
-    volumes = [v for group in groups for v in group if v.kind == "volume"]
-    chosen = [
-        v
-        for v in volumes
-        if (not uid or v.instances[0].series_instance_uid == uid) and (number is None or v.number == number)
-    ]
-    if len(chosen) == 1:
-        return tuple(i.path for i in chosen[0].instances)
-    raise _not_one(chosen, [v for g in groups for v in g], series_uid or "", folder).error()
+    return DicomIndex(root, series, links, len(instances), len(ignored), (*findings, *mask_findings))
 
 
 # --- reading
-
-
-def _find_files(root: Path) -> tuple[list[Path], list[Finding]]:
-    if root.is_file():
-        return [root], []
-    if not root.is_dir():
-        raise DicomError("there is no such folder; give the folder that holds the DICOM files", where=str(root))
-    findings: list[Finding] = []
-
-    def complain(error: OSError) -> None:
-        findings.append(Finding("unreadable-file", f"the folder cannot be read: {error.strerror}", str(error.filename)))
-
-    paths = []
-    for folder, folders, names in os.walk(root, onerror=complain):
-        folders.sort()
-        # Sockets and pipes would block; a broken link is no file.
-        paths += [p for p in (Path(folder, n) for n in sorted(names)) if p.is_file()]
-    return paths, findings
 
 
 def _read_all(
@@ -178,44 +114,15 @@ def _read_all(
             progress(done, len(paths))
 
 
-def _read_folder(folder: Path, uid: str) -> tuple[list[Instance], list[Path]]:
-    paths, _ = _find_files(folder)
-    instances = []
-    damaged = []
-    for path in paths:
-        if uid and not _may_hold(path, uid.encode()):
-            continue
-        try:
-            instance = read_instance(path)
-        except DicomError:
-            damaged.append(path)
-            continue
-        if instance is not None and (not uid or instance.series_instance_uid == uid):
-            instances.append(instance)
-    # Without a series named, a damaged file need not belong to it.
-    return instances, damaged if uid else []
-
-
-def _may_hold(path: Path, uid: bytes) -> bool:
-    """Whether a file's header may name the series: bytes are compared, as parsing takes twenty times as long."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES // 16)
-            if uid not in head and not any(tag in head for tag in PIXEL_TAGS):
-                head += file.read(HEAD_BYTES)
-    except OSError:
-        return False
-    return uid in head or DEFLATED in head[:1024]
+def _left_out(ignored: Iterable[Path], series: Iterable[SeriesRecord]) -> list[Finding]:
+    """Report, folder by folder, the files beside a CT volume that may be slices lost."""
+    folders: defaultdict[Path, list[Path]] = defaultdict(list)
+    for path in find_strays(ignored, (file for s in series if s.is_volume for file in s.files)):
+        folders[path.parent].append(path)
+    return [stray_finding(strays, str(folder)) for folder, strays in folders.items()]
 
 
 # --- describing
-
-
-def _group(instances: Iterable[Instance]) -> dict[SeriesKey, list[Instance]]:
-    groups: defaultdict[SeriesKey, list[Instance]] = defaultdict(list)
-    for i in drop_copies(instances, is_copy):
-        groups[i.patient_id, i.series_instance_uid].append(i)
-    return dict(sorted(groups.items()))
 
 
 def _is_mask(instance: Instance) -> bool:
@@ -262,7 +169,7 @@ def _record(volume: Volume, n_parts: int, n_volumes: int, folder: Path) -> Serie
         files=tuple(i.path for i in volume.instances),
         sop_instance_uids=tuple(i.sop_instance_uid for i in volume.instances),
         contrast_phase=first.contrast_phase,
-        slice_thickness_mm=None if thickness is None else round(thickness, 4),
+        slice_thickness_mm=round(thickness, 4) if thickness and thickness > 0 else None,
         kernel=first.kernel,
         manufacturer=first.manufacturer,
         site=first.site,
@@ -287,25 +194,3 @@ def _findings(volume: Volume, n_parts: int, n_volumes: int, where: str) -> tuple
     what = f"{n_volumes} CT volumes" if n_volumes == n_parts else f"{n_volumes} CT volumes and other images"
     sentence = f"its SeriesInstanceUID holds {what}, taken apart; see that lesions are linked to the right volume"
     return (*findings, Finding("several-volumes", sentence, where))
-
-
-def _not_one(chosen: Sequence[Volume], present: Sequence[Volume], series_uid: str, folder: Path) -> Finding:
-    where = str(folder)
-    real = [v for v in present if v.kind == "volume"]
-    if len(chosen) > 1:
-        sentence = f"the folder holds {len(chosen)} CT volumes ({_list(chosen)}); fill series_uid, as index does"
-        return Finding("series-ambiguous", sentence, where)
-    if real:
-        sentence = f"series {series_uid} is not among the CT volumes there ({_list(real)}); correct series_uid"
-        return Finding("series-absent", sentence, where)
-    if present:
-        kinds = ", ".join(sorted({v.instances[0].modality or "?" for v in present}))
-        only = "localizers or secondary images" if kinds == "CT" else f"{kinds} objects"
-        return Finding("not-ct", f"there is no CT volume, only {only}; give the CT series", where)
-    what = f"series {series_uid}" if series_uid else "a DICOM series"
-    return Finding("series-absent", f"{what} is not there; correct image and series_uid, or index again", where)
-
-
-def _list(volumes: Sequence[Volume]) -> str:
-    named = [f"{v.instances[0].series_instance_uid}#{v.number}: {len(v.instances)} files" for v in volumes[:5]]
-    return ", ".join(named) + (", ..." if len(volumes) > 5 else "")

@@ -12,7 +12,7 @@ from radiomics_talent.errors import InputError
 from radiomics_talent.findings import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from radiomics_talent.dicom.series import SeriesRecord
@@ -62,7 +62,7 @@ def link_masks(
             findings.append(Finding("mask-unreadable", error.message, str(path)))
     for path in segs:
         try:
-            links += _link_seg(path, read_seg_headers(path), series)
+            links += _link_seg(path, read_seg_headers(path), series, findings)
         except InputError as error:
             findings.append(Finding("mask-unreadable", error.message, str(path)))
     return tuple(links), tuple(findings)
@@ -72,6 +72,7 @@ def _link_rtstruct(
     path: Path, header: RtStruct, series: Sequence[SeriesRecord], findings: list[Finding]
 ) -> list[MaskLink]:
     record, odd = find_volume(header, series, where=str(path))
+    findings += _incomplete(header, record, series, str(path))
     empty = [roi.name or f"number {roi.number}" for roi in header.rois if roi.n_contours == 0]
     if empty:
         sentence = f"ROIs without contours were left out: {', '.join(empty)}; draw them, or ignore this"
@@ -79,9 +80,52 @@ def _link_rtstruct(
     return [MaskLink(path, label, roi.name, record, odd) for label, roi in label_rois(header.rois).items()]
 
 
-def _link_seg(path: Path, header: SegHeader, series: Sequence[SeriesRecord]) -> list[MaskLink]:
+def _link_seg(path: Path, header: SegHeader, series: Sequence[SeriesRecord], findings: list[Finding]) -> list[MaskLink]:
     record, odd = find_volume(header, series, where=str(path))
+    findings += _incomplete(header, record, series, str(path))
     return [MaskLink(path, str(s.number), s.label, record, odd) for s in header.segments]
+
+
+def count_missing(mask: RtStruct | SegHeader, series_uid: str, present: Collection[str]) -> tuple[int, int]:
+    """Count the slices of a series that a mask refers to and that are not there, and all that it refers to.
+
+    Parameters
+    ----------
+    mask : RtStruct or SegHeader
+        What the mask's header says.
+    series_uid : str
+        SeriesInstanceUID.
+    present : collection of str
+        SOPInstanceUIDs of every image of the series.
+
+    Returns
+    -------
+    missing, referenced : int
+        0 missing where none of the slices is there: then UIDs were replaced, and nothing can be told from them.
+    """
+    if not mask.series_instance_uids or mask.series_instance_uids == (series_uid,):
+        referenced = mask.sop_instance_uids
+    else:
+        referenced = mask.slices_by_series.get(series_uid, frozenset())
+    missing = referenced.difference(present)
+    return (len(missing) if len(missing) < len(referenced) else 0), len(referenced)
+
+
+def _incomplete(
+    mask: RtStruct | SegHeader, record: SeriesRecord | None, series: Sequence[SeriesRecord], where: str
+) -> list[Finding]:
+    if record is None:
+        return []
+    uid = record.series_instance_uid
+    present = {sop for s in series if s.series_instance_uid == uid for sop in s.sop_instance_uids}
+    missing, referenced = count_missing(mask, uid, present)
+    if not missing:
+        return []
+    sentence = (
+        f"{missing} of the {referenced} slices that it refers to are not in its series ({record.series_uid}); copy or "
+        "export the whole series again"
+    )
+    return [Finding("referenced-slices-missing", sentence, where, severity="warning")]
 
 
 def find_volume(

@@ -7,7 +7,7 @@ import re
 import struct
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from radiomics_talent.findings import Finding
 from radiomics_talent.imaging.masks import RasterisedMask, rasterise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -73,6 +73,7 @@ class RtStruct:
     series_instance_uids: tuple[str, ...]
     sop_instance_uids: frozenset[str]
     patient_id: str
+    slices_by_series: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def read_rtstruct_headers(path: Path) -> RtStruct:
@@ -176,13 +177,13 @@ def _walk(ds: pydicom.Dataset, keyword: str) -> Iterator[pydicom.Dataset]:
 def _header(ds: pydicom.Dataset) -> RtStruct:
     rois = _rois(ds)
     # Each ROI says where its contours lie; the object's own FrameOfReferenceUID is optional and often another.
-    frames, series, instances = [roi.frame_of_reference_uid for roi in rois], [], set()
+    frames, instances = [roi.frame_of_reference_uid for roi in rois], set()
+    series: dict[str, set[str]] = {}
     for frame in _walk(ds, "ReferencedFrameOfReferenceSequence"):
         frames.append(str(frame.get("FrameOfReferenceUID") or ""))
         for study in _walk(frame, "RTReferencedStudySequence"):
             for entry in _walk(study, "RTReferencedSeriesSequence"):
-                series.append(str(entry.get("SeriesInstanceUID") or ""))
-                instances |= _instances(entry)
+                series.setdefault(str(entry.get("SeriesInstanceUID") or ""), set()).update(_instances(entry))
     frames.append(str(ds.get("FrameOfReferenceUID") or ""))
     for roi in _walk(ds, "ROIContourSequence"):
         for contour in _walk(roi, "ContourSequence"):
@@ -190,9 +191,10 @@ def _header(ds: pydicom.Dataset) -> RtStruct:
     return RtStruct(
         rois=rois,
         frame_of_reference_uid=next(filter(None, frames), ""),
-        series_instance_uids=tuple(dict.fromkeys(filter(None, series))),
-        sop_instance_uids=frozenset(instances),
+        series_instance_uids=tuple(filter(None, series)),
+        sop_instance_uids=frozenset(instances.union(*series.values())),
         patient_id=str(ds.get("PatientID") or ""),
+        slices_by_series={uid: frozenset(slices) for uid, slices in series.items()},
     )
 
 

@@ -6,7 +6,7 @@ import sqlite3
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from radiomics_talent.findings import Finding
 from radiomics_talent.imaging.geometry import Geometry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -74,6 +74,7 @@ class SegHeader:
     series_instance_uids: tuple[str, ...]
     sop_instance_uids: frozenset[str]
     patient_id: str
+    slices_by_series: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def read_seg_headers(path: Path) -> SegHeader:
@@ -149,13 +150,11 @@ def _read(path: Path, *, stop_before_pixels: bool = False) -> pydicom.Dataset:
 def _header(path: Path, mtime_ns: int, size: int) -> SegHeader:
     del mtime_ns, size  # part of the cache's key: a file that was written anew is read anew
     ds = _read(path, stop_before_pixels=True)
-    series = tuple(dict.fromkeys(str(s.SeriesInstanceUID) for s in _walk(ds, "ReferencedSeriesSequence")))
+    series: dict[str, set[str]] = {}
+    for s in _walk(ds, "ReferencedSeriesSequence"):
+        named = {str(i.ReferencedSOPInstanceUID) for i in _walk(s, "ReferencedInstanceSequence")}
+        series.setdefault(str(s.SeriesInstanceUID), set()).update(named)
     instances = {
-        str(i.ReferencedSOPInstanceUID)
-        for s in _walk(ds, "ReferencedSeriesSequence")
-        for i in _walk(s, "ReferencedInstanceSequence")
-    }
-    instances |= {
         str(source.ReferencedSOPInstanceUID)
         for frame in _walk(ds, "PerFrameFunctionalGroupsSequence")
         for derivation in _walk(frame, "DerivationImageSequence")
@@ -165,9 +164,10 @@ def _header(path: Path, mtime_ns: int, size: int) -> SegHeader:
         segments=_segments(ds),
         segmentation_type=str(ds.get("SegmentationType", "")),
         frame_of_reference_uid=str(ds.get("FrameOfReferenceUID", "")),
-        series_instance_uids=series,
-        sop_instance_uids=frozenset(instances),
+        series_instance_uids=tuple(series),
+        sop_instance_uids=frozenset(instances.union(*series.values())),
         patient_id=str(ds.get("PatientID") or ""),
+        slices_by_series={uid: frozenset(slices) for uid, slices in series.items()},
     )
 
 

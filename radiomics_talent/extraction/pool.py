@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import logging
 import os
+import queue
 import signal
+import sys
 import threading
 import time
 import warnings
 from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,6 +45,7 @@ _ONE_THREAD = (
     "VECLIB_MAXIMUM_THREADS",
 )
 _LOOK_EVERY_S = 0.5
+_PR_SET_PDEATHSIG = 1
 _MOST_SILENT_DEATHS = 3
 
 
@@ -87,15 +91,17 @@ def work_through(
     remaining = list(tasks)
     silent = 0
     while remaining:
-        remaining = recovery.pool(remaining, min(jobs, len(remaining)))
+        workers = min(jobs, len(remaining))
+        remaining = recovery.pool(remaining, workers)
         marks = recovery.take_marks() if remaining else ()
         silent = 0 if marks else silent + 1
         if remaining and silent >= _MOST_SILENT_DEATHS:
             raise ExtractionError(
-                "worker processes die before they begin to work; see log.txt, or take --jobs 1 --timeout 0"
+                f"worker processes die before they begin to work; take --jobs 1 --timeout 0 ({tasks[0].details})"
             )
+        lone = workers == 1 or (len(marks) == 1 and recovery.delivered <= marks[0].since)
         for mark in marks:
-            remaining = recovery.retry(mark, remaining, was_alone=jobs == 1)
+            remaining = recovery.retry(mark, remaining, was_alone=lone)
 
 
 def _in_this_process(task: ScanTask, suspects: AbstractSet[str], recovery: _Recovery) -> None:
@@ -114,7 +120,7 @@ class _Recovery:
     def __init__(self, work: Work, deliver: Deliver, tell: Tell, journal: Path, timeout_s: float | None) -> None:
         self.work, self.deliver, self.tell = work, deliver, tell
         self.journal, self.timeout_s = journal, timeout_s
-        self.died = 0.0
+        self.died = self.delivered = 0.0
 
     def pool(self, tasks: Sequence[ScanTask], jobs: int) -> list[ScanTask]:
         """Do tasks in a new pool and return those that its death left undone."""
@@ -141,9 +147,12 @@ class _Recovery:
                             broken, self.died = True, time.monotonic()
                             continue
                         self.deliver(future.result())
+                        self.delivered = time.monotonic()
                         undone.pop(futures[future])
                     self.tell([mark.done for mark in read_journals(self.journal)])
             finally:
+                if undone:
+                    _forget_queued(executor)
                 executor.shutdown(wait=True, kill_workers=bool(undone))
             for future in pending:
                 if future.done() and not future.cancelled() and future.exception() is None:
@@ -203,10 +212,20 @@ class _Recovery:
         else:
             sentence = (
                 f"killed: the worker process died while {doing}, from lack of memory or a crash in a library; "
-                "free memory and repeat the command, log.txt has the details"
+                f"free memory and repeat the command ({task.details})"
             )
         failure = Failure(row, lesion.patient_id, lesion_id, "worker", sentence)
         return Outcome(row, mark.part, lesion_id, failure=failure)
+
+
+def _forget_queued(executor: ProcessPoolExecutor) -> None:
+    """Empty the queue of tasks that no worker has been given.
+
+    loky 3.5 looks for them in a list that killing its workers has emptied, and dies with a KeyError on the screen.
+    """
+    with suppress(queue.Empty):
+        while True:
+            executor._work_ids.get_nowait()  # noqa: SLF001  # it offers no other way
 
 
 def _begin_worker(journal: str, parent: int) -> None:
@@ -218,7 +237,19 @@ def _begin_worker(journal: str, parent: int) -> None:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     logging.getLogger("radiomics_talent").setLevel(logging.DEBUG)
+    _die_with(parent)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to end this process with its parent, even in C code that never lets a thread of ours run.
+
+    What counts is the thread that made the process: the caller's or loky's own, and both outlive the pool.
+    """
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+        if os.getppid() != parent:  # it was gone before it could be asked for
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _end_with(parent: int) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from radiomics_talent.errors import ConfigError
+from radiomics_talent.extraction.interrupts import interrupts
 from radiomics_talent.extraction.journal import clear_journals, read_journals
 from radiomics_talent.extraction.outcome import Failure, Outcome
 from radiomics_talent.extraction.pool import work_through
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from radiomics_talent.settings import ExtractionSettings
 
 _LOG = logging.getLogger(__name__)
+SHORTEST_TIMEOUT_S, LONGEST_TIMEOUT_S = 0.001, 31_536_000
+"""Time limits that the kernel's timer can be set to and that mean something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,9 @@ class RunResult:
     n_done, n_resumed : int
         Lesions with features, and how many of them an earlier run had computed.
     n_warnings : int
-        Findings of level warning, whose sentences are in provenance.json.
+        Findings of level warning about lesions and the cohort, whose sentences are in provenance.json.
+    cohort_findings : tuple of Finding
+        What was found about the cohort table as a whole.
     peak_mib : float
         Largest memory of a process that extracted.
     seconds : float
@@ -77,6 +82,7 @@ class RunResult:
     n_warnings: int
     peak_mib: float
     seconds: float
+    cohort_findings: tuple[Finding, ...] = ()
 
 
 def run_extraction(
@@ -127,11 +133,13 @@ def run_extraction(
         After a clean end: what was complete is in the table.
     """
     check_arguments(jobs, timeout_s)
-    with open_run(Path(out), settings) as folder, _logged_to(folder.log):
+    with open_run(Path(out), settings) as folder, _logged_to(folder.log), interrupts() as noted:
         started, clock = _now(), time.monotonic()
         blank = ScanTask((), settings, folder, uuid.uuid4().hex, versions(), timeout_s, save_preprocessed)
         tasks = scan_tasks(cohort, blank)
         _LOG.info("%d lesions of %d scans, %d jobs, settings %s", len(cohort.lesions), len(tasks), jobs, settings.hash)
+        for finding in cohort.findings:
+            _log_finding("cohort", finding)
         suspects = {mark.lesion for mark in read_journals(folder.journal)}
         clear_journals(folder.journal)
         outcomes: dict[tuple[int, int], Outcome] = {}
@@ -152,14 +160,16 @@ def run_extraction(
         stopped: KeyboardInterrupt | None = None
         try:
             work_through(tasks, extract_scan, jobs=jobs, deliver=deliver, tell=tell, suspects=suspects)
+            noted.hold()
         except KeyboardInterrupt as interrupt:
+            noted.hold()
             stopped = interrupt
             _LOG.warning("interrupted")
         clear_journals(folder.journal)
         ordered = in_cohort_order(cohort, outcomes)
         seconds = time.monotonic() - clock
         facts = RunFacts(started, _now(), seconds, jobs, timeout_s, tuple(command), stopped is None)
-        result = _result(ordered, folder.path, seconds)
+        result = _result(ordered, cohort.findings, folder.path, seconds)
         write_outputs(
             folder, result.table, result.failures, provenance_record(cohort, settings, facts, ordered, out=folder.path)
         )
@@ -167,8 +177,8 @@ def run_extraction(
             "%d lesions with features, %d failed, %.1f s, at most %.0f MiB a process",
             *(result.n_done, len(result.failures), seconds, result.peak_mib),
         )
-        if stopped is not None:
-            raise stopped
+        if stopped is not None or noted.heard:
+            raise stopped or KeyboardInterrupt
         return result
 
 
@@ -182,8 +192,11 @@ def check_arguments(jobs: int, timeout_s: float | None) -> None:
     """
     if jobs < 1:
         raise ConfigError(f"--jobs is {jobs}; give the number of worker processes, at least 1")
-    if timeout_s is not None and not timeout_s > 0:
-        raise ConfigError(f"--timeout is {timeout_s:g} s; give a positive number of seconds")
+    if timeout_s is not None and not SHORTEST_TIMEOUT_S <= timeout_s <= LONGEST_TIMEOUT_S:
+        raise ConfigError(
+            f"--timeout is {timeout_s:g} s; give {SHORTEST_TIMEOUT_S:g} to {LONGEST_TIMEOUT_S} seconds (a year), or "
+            "--timeout 0 for no limit"
+        )
 
 
 def scan_tasks(cohort: CohortTable, blank: ScanTask) -> list[ScanTask]:
@@ -237,7 +250,9 @@ def _with_duplicates_told(ordered: list[tuple[Lesion, Outcome]]) -> list[tuple[L
     return told
 
 
-def _result(ordered: Sequence[tuple[Lesion, Outcome]], out: Path, seconds: float) -> RunResult:
+def _result(
+    ordered: Sequence[tuple[Lesion, Outcome]], cohort_findings: tuple[Finding, ...], out: Path, seconds: float
+) -> RunResult:
     rows = []
     for lesion, outcome in ordered:
         if outcome.shard is not None:
@@ -249,9 +264,10 @@ def _result(ordered: Sequence[tuple[Lesion, Outcome]], out: Path, seconds: float
         out=out,
         n_done=len(rows),
         n_resumed=sum(o.resumed for _, o in ordered),
-        n_warnings=sum(f.level == "warning" for _, o in ordered for f in o.findings),
+        n_warnings=sum(f.level == "warning" for f in (*cohort_findings, *(f for _, o in ordered for f in o.findings))),
         peak_mib=max((o.peak_mib for _, o in ordered), default=0.0),
         seconds=seconds,
+        cohort_findings=cohort_findings,
     )
 
 
@@ -270,13 +286,17 @@ def _log_outcome(outcome: Outcome) -> None:
     for line in outcome.log:
         _LOG.debug("%s: %s", name, line)
     for finding in outcome.findings:
-        _LOG.log(logging.WARNING if finding.level == "warning" else logging.DEBUG, "%s: %s", name, finding)
+        _log_finding(name, finding)
     if outcome.failure is not None:
         _LOG.error("%s: failed (%s): %s", name, outcome.failure.stage, outcome.failure.sentence)
     elif outcome.shard is not None:
         for warning in outcome.shard.warnings:
             _LOG.debug("%s: %s", name, warning)
         _LOG.debug("%s: %s %s", name, "resumed" if outcome.resumed else "computed", outcome.shard.timings)
+
+
+def _log_finding(name: str, finding: Finding) -> None:
+    _LOG.log(logging.WARNING if finding.level == "warning" else logging.DEBUG, "%s: %s", name, finding)
 
 
 class _LogFile(logging.FileHandler):

@@ -19,6 +19,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import IO, TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from typing import IO, TYPE_CHECKING, Any
 from radiomics_talent.errors import ConfigError, ExtractionError
 from radiomics_talent.extraction.outcome import Failure, Shard
 from radiomics_talent.extraction.provenance import different_keys, versions
+from radiomics_talent.features.cells import escape_cell
 from radiomics_talent.features.table import FeatureTable, replacing
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from radiomics_talent.settings import ExtractionSettings
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class RunFolderError(ExtractionError):
@@ -104,7 +109,10 @@ def write_shard(folder: RunFolder, shard: Shard) -> None:
         The folder cannot be written any more.
     """
     body = json.dumps(asdict(shard))
-    with told(folder), replacing(_shard_path(folder, shard.key)) as temporary:
+    path = _shard_path(folder, shard.key)
+    with told(folder):
+        _clear_place(path)
+    with told(folder), replacing(path) as temporary:
         temporary.write_text(f"{_checksum(body)}\n{body}\n", encoding="utf-8")
 
 
@@ -112,11 +120,14 @@ def read_shard(folder: RunFolder, key: str) -> Shard | None:
     """Return the result kept under `key`; None when there is none, or it is damaged and has to be made again."""
     try:
         checksum, _, body = _shard_path(folder, key).read_text(encoding="utf-8").partition("\n")
-    except (FileNotFoundError, UnicodeDecodeError):
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        _LOG.warning("shard %s cannot be read (%s) and is computed again", key, type(error).__name__)
         return None
     body = body.removesuffix("\n")
     if checksum != _checksum(body):
-        logging.getLogger(__name__).warning("shard %s is damaged and is computed again", key)
+        _LOG.warning("shard %s is damaged and is computed again", key)
         return None
     data: dict[str, Any] = json.loads(body)
     data["warnings"] = tuple(data["warnings"])
@@ -158,7 +169,7 @@ def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         names = [f.name for f in fields(Failure)]
         writer.writerow(names)
-        writer.writerows([getattr(failure, name) for name in names] for failure in failures)
+        writer.writerows([escape_cell(str(getattr(failure, name))) for name in names] for failure in failures)
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -182,7 +193,7 @@ def _lock(lock: IO[str], out: Path) -> None:
                 "another extract is working on this folder; wait until it has finished, or give another folder",
                 where=str(out),
             ) from error
-        logging.getLogger(__name__).warning("%s cannot be locked (%s)", out, error.strerror)
+        _LOG.warning("%s cannot be locked (%s)", out, error.strerror)
 
 
 def _prepare(folder: RunFolder, settings: ExtractionSettings) -> None:
@@ -203,9 +214,13 @@ def _prepare(folder: RunFolder, settings: ExtractionSettings) -> None:
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError("is damaged; give a new folder", where=str(path)) from error
+    parts = {"settings": dict, "settings_sha256": str, "versions": dict}
+    if not isinstance(record, dict) or not all(isinstance(record.get(k), kind) for k, kind in parts.items()):
+        raise ConfigError("is damaged; give a new folder", where=str(path))
+    return record
 
 
 def _refuse_other(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
@@ -214,7 +229,9 @@ def _refuse_other(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
     if old["settings_sha256"] != new["settings_sha256"]:
         keys = ", ".join(different_keys(old["settings"], new["settings"]))
         raise ConfigError(
-            f"the folder holds a run with other settings: {keys} differ; give another folder, or the old settings",
+            f"the folder holds a run with other settings: {keys} differ; give another folder, or the old settings"
+            if keys
+            else "the folder holds a run whose settings another version wrote down otherwise; give another folder",
             where=str(out),
         )
     if old["versions"] != new["versions"]:
@@ -231,6 +248,12 @@ def _refuse_other(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
 
 def _shard_path(folder: RunFolder, key: str) -> Path:
     return folder.shards / f"{key}.json"
+
+
+def _clear_place(path: Path) -> None:
+    """Move away a folder that stands where a file belongs; nothing in it is deleted."""
+    if path.is_dir():
+        path.rename(path.with_name(f"moved-{time.time_ns()}-{path.name}.folder"))
 
 
 def _checksum(body: str) -> str:

@@ -59,6 +59,8 @@ class ScanTask:
         Whether to keep the resampled crop and mask.
     given_up : dict
         Failures of (row, part) that killed a worker before.
+    is_rehearsal : bool
+        Whether nothing is written, not even a log.
     """
 
     lesions: tuple[Lesion, ...]
@@ -69,6 +71,12 @@ class ScanTask:
     timeout_s: float | None = None
     save_preprocessed: bool = False
     given_up: dict[tuple[int, int], Failure] = field(default_factory=dict)
+    is_rehearsal: bool = False
+
+    @property
+    def details(self) -> str:
+        """Where the user finds more than one sentence."""
+        return "extract without --dry-run keeps the details" if self.is_rehearsal else "log.txt has the details"
 
     @property
     def journal(self) -> Journal:
@@ -157,7 +165,7 @@ def _read_scan(task: ScanTask) -> tuple[tuple[Finding, ...], Scan | None, _Reaso
     try:
         findings, scan = inspect_scan(lesion, task.settings)
     except Exception as error:  # noqa: BLE001  # any error is this scan's failure, and the others go on
-        return (), None, ("scan", _sentence(error, "reading the scan", quotes=False))
+        return (), None, ("scan", _sentence(task, error, "reading the scan", quotes=False))
     return findings, scan, ("scan", _first_error(findings))
 
 
@@ -205,7 +213,7 @@ def _read_lesion(task: ScanTask, lesion: Lesion, scan: Scan) -> tuple[tuple[Find
         splits = task.settings.mask.components == "split"
         return findings, split_parts(case) if splits else (case,), ("mask", "")
     except Exception as error:  # noqa: BLE001  # any error is this lesion's failure, and the others go on
-        return (), (), ("mask", _sentence(error, "reading the mask", quotes=False))
+        return (), (), ("mask", _sentence(task, error, "reading the mask", quotes=False))
 
 
 def _computed(
@@ -216,7 +224,7 @@ def _computed(
     except RunFolderError:
         raise
     except Exception as error:  # noqa: BLE001  # any error is this lesion's failure, and the others go on
-        return _failed(case.lesion, ("features", _sentence(error, "computing features", quotes=True)))
+        return _failed(case.lesion, ("features", _sentence(task, error, "computing features", quotes=True)))
 
 
 def _extracted(task: ScanTask, case: Case, hashed: ScanHash) -> Outcome:
@@ -254,7 +262,7 @@ def _first_error(findings: tuple[Finding, ...]) -> str:
     return next((str(f) for f in findings if f.is_error), "")
 
 
-def _sentence(error: Exception, doing: str, *, quotes: bool) -> str:
+def _sentence(task: ScanTask, error: Exception, doing: str, *, quotes: bool) -> str:
     """Return the sentence of an error; the traceback of one that nobody foresaw goes to the log.
 
     Without `quotes` the error's own text stays out: a DICOM reader may quote a header, and so a name.
@@ -268,7 +276,7 @@ def _sentence(error: Exception, doing: str, *, quotes: bool) -> str:
     else:
         trace = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
     logging.getLogger(__name__).error("unexpected error while %s\n%s", doing, trace)
-    return f"unexpected {type(error).__name__} while {doing}; log.txt has the details, please report them"
+    return f"unexpected {type(error).__name__} while {doing}; please report it ({task.details})"
 
 
 class _Lines(logging.Handler):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from radiomics_talent.settings import ExtractionSettings
 
 
-__all__ = ["MOST_GREY_LEVELS", "LesionFeatures", "Prepared", "extract", "grey_levels", "prepare"]
+__all__ = ["MOST_GREY_LEVELS", "LesionFeatures", "Prepared", "extract", "filtered_voxels", "grey_levels", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,14 @@ def grey_levels(prepared: Prepared, settings: ExtractionSettings) -> dict[str, i
         Image type name, as it begins the feature names, to number of levels.
     """
     return reference.grey_levels(prepared, settings)
+
+
+def filtered_voxels(prepared: Prepared, settings: ExtractionSettings) -> dict[str, int]:
+    """Return the number of voxels that each image type filters: the lesion's box, its surroundings or the whole image.
+
+    Parameters are those of `grey_levels`.
+    """
+    return reference.filtered_voxels(prepared, settings)
 
 
 def _label_map(mask: sitk.Image, settings: ExtractionSettings) -> sitk.Image:

@@ -7,6 +7,7 @@ PyRadiomics' own functions, on the lesion's crop. The only file that imports ``r
 from __future__ import annotations
 
 import logging
+import math
 import time
 import warnings as python_warnings
 from contextlib import contextmanager
@@ -135,6 +136,7 @@ def compute(
         kwargs = _plain(settings)
         started = time.perf_counter()
         mask, inner, shape_mask = _resegmented(prepared, settings)
+        _refuse_thick(shape_mask, settings)
         shape_box = np.array(_bounds(Box((0, 0, 0), shape_mask.GetSize())))
         values |= _floats(extractor.computeShape(inner.cut(prepared.image), shape_mask, shape_box, **kwargs))
         timings["shape"] = time.perf_counter() - started
@@ -154,6 +156,16 @@ def grey_levels(prepared: Prepared, settings: ExtractionSettings) -> dict[str, i
     with _speaking_plainly():
         mask, inner, _ = _resegmented(prepared, settings)
         return {n: _levels(image, mask, kw) for n, image, kw in _filtered(prepared, mask, inner, settings)}
+
+
+def filtered_voxels(prepared: Prepared, settings: ExtractionSettings) -> dict[str, int]:
+    """Return how many voxels each image type filters."""
+    return {
+        image_type: math.prod(
+            _region(image_type, {**_plain(settings), **custom}, prepared.lesion, prepared.image, settings).size
+        )
+        for image_type, custom in settings.to_pyradiomics()["imageType"].items()
+    }
 
 
 def _resampled(
@@ -281,6 +293,18 @@ def _levels(filtered: sitk.Image, mask: sitk.Image, kwargs: dict[str, Any]) -> i
     return int(np.floor(values.max() / width) - np.floor(values.min() / width)) + 1
 
 
+def _refuse_thick(mask: sitk.Image, settings: ExtractionSettings) -> None:
+    """Refuse shape2D of a lesion of several slices, which PyRadiomics does with a sentence that lacks its number."""
+    axis = settings.setting.force2Ddimension
+    slices, looked_at = mask.GetSize()[2 - axis], mask.GetSize()[axis]
+    # PyRadiomics skips shape2D, with a warning, where the lesion is one voxel wide along the axis it looks at.
+    if "shape2D" in settings.featureClass and settings.setting.force2D and slices > 1 and looked_at > 1:
+        raise MaskError(
+            f"shape2D measures a lesion on one slice and this one has {slices} along axis {axis}; leave shape2D out of "
+            "featureClass, or take shape"
+        )
+
+
 def _refuse_absurd(name: str, levels: int) -> None:
     if levels > MOST_GREY_LEVELS:
         raise ExtractionError(
@@ -352,7 +376,9 @@ def _speaking_plainly() -> Iterator[list[str]]:
     except TalentError:
         raise
     except ValueError as error:
-        raise MaskError(f"PyRadiomics refuses the lesion: {error}") from error
+        text = str(error)  # one of its sentences lacks the closing bracket
+        closing = ")" * (text.count("(") - text.count(")"))
+        raise MaskError(f"PyRadiomics refuses the lesion: {text}{closing}") from error
     except (RuntimeError, MemoryError, ArithmeticError, LookupError, TypeError, AssertionError) as error:
         raise ExtractionError(f"PyRadiomics failed: {type(error).__name__}: {error}") from error
     finally:

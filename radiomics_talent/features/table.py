@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from radiomics_talent.errors import TableError
+from radiomics_talent.features.cells import escape_cell, unescape_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -105,7 +106,11 @@ class FeatureTable:
             self.frame.to_parquet(temporary, engine="pyarrow", index=False)
 
     def write_csv(self, path: Path) -> None:
-        """Write the table as CSV (UTF-8, comma, point), at once or not at all; an empty cell is NaN."""
+        """Write the table as CSV (UTF-8, comma, point), at once or not at all; an empty cell is NaN.
+
+        Text that a spreadsheet program would take for a formula gets a leading apostrophe, which `load_features`
+        removes.
+        """
         columns = [self._texts(c) for c in self.frame.columns]
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -116,7 +121,7 @@ class FeatureTable:
         values = self.frame[column].tolist()
         if column in _NUMERIC_KEYS or column not in KEY_COLUMNS:
             return ["" if math.isnan(v) else repr(float(v)) for v in values]
-        return [str(v) for v in values]
+        return [escape_cell(str(v)) for v in values]
 
 
 def load_features(path: str | Path) -> FeatureTable:
@@ -190,7 +195,7 @@ def _read_csv(file: Path) -> pd.DataFrame:
 
 def _parsed(name: str, cells: list[str]) -> pd.Series:
     if name in KEY_COLUMNS and name not in _NUMERIC_KEYS:
-        return pd.Series(cells, dtype="str")
+        return pd.Series([unescape_cell(cell) for cell in cells], dtype="str")
     try:
         return pd.Series([float(cell) if cell else math.nan for cell in cells], dtype=np.float64)
     except ValueError:

@@ -26,6 +26,12 @@ def test_all_is_well_here():
     assert "all is well" in text.output
 
 
+def test_every_line_is_there_once():
+    lines = CliRunner().invoke(app, ["doctor"]).output.splitlines()
+    names = [line.split()[1] for line in lines if line.startswith(("  ok ", "  BAD"))]
+    assert names.count("scipy") == 1
+
+
 @pytest.mark.parametrize(
     ("names", "value"),
     [

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,7 +87,41 @@ def test_roi_patterns(trial, tmp_path):
     assert run("index", trial, "--out", out, "--roi", "(").exit_code == 2
     nothing = run("index", trial, "--out", out, "--roi", "nothing")
     assert nothing.exit_code == 1
-    assert "no lesion found" in nothing.stderr
+    assert (
+        "no lesion found: --roi 'nothing' fits the whole name of none of the 2 names of ROIs and segments: "
+        "'Body', 'GTV 1'\n"
+    ) in nothing.stderr
+    assert "next:" not in nothing.output
+
+
+def test_roi_names_are_not_told_with_pseudonyms(trial, tmp_path):
+    (tmp_path / "key").write_bytes(bytes(range(32)))
+    nothing = run("index", trial, "--out", tmp_path / "c.csv", "--roi", "x", "--pseudonymise", tmp_path / "key")
+    assert "none of the 2 names of ROIs and segments\n" in nothing.stderr
+
+
+def test_index_of_a_tree_without_masks(tmp_path):
+    write_ct_series(tmp_path / "ct", 5)
+    nothing = run("index", tmp_path, "--out", tmp_path / "c.csv", "--roi", "x")
+    assert nothing.exit_code == 1
+    assert "no RTSTRUCT or SEG belongs to a CT series there" in nothing.stderr
+
+
+def test_a_folder_that_cannot_be_named_costs_itself_alone(trial, tmp_path):
+    (trial / os.fsdecode(b"Mu\xf1oz")).mkdir()
+    result = run("index", trial, "--out", tmp_path / "c.csv")
+    assert result.exit_code == 1
+    assert "error: unreadable-file: " in result.stdout
+    assert "Mu\\xf1oz: the folder was left out: its name is not UTF-8" in result.stdout
+    assert len(load_cohort(tmp_path / "c.csv").lesions) == 2
+
+
+@pytest.mark.parametrize("option", ["--out", "--series-out"])
+def test_a_folder_in_place_of_a_table(trial, tmp_path, option):
+    outs = {"--out": tmp_path / "c.csv", "--series-out": tmp_path / "s.csv", option: trial}
+    result = run("index", trial, *(x for pair in outs.items() for x in pair))
+    assert result.exit_code == 2
+    assert result.stderr == f"error: {trial}: {option} is a folder; name the CSV file to write\n"
 
 
 def test_an_edited_table_is_kept(trial, tmp_path):
@@ -100,6 +135,12 @@ def test_an_edited_table_is_kept(trial, tmp_path):
     assert "is kept as" in result.stderr
     assert b"mine" in (tmp_path / "cohort.csv.bak").read_bytes()
     assert out.read_bytes() == first
+    out.write_bytes(first.replace(b"GTV_1", b"later"))
+    for _ in range(2):
+        run("index", trial, "--out", out)
+    assert b"mine" in (tmp_path / "cohort.csv.bak").read_bytes()
+    assert b"later" in (tmp_path / "cohort.csv.bak2").read_bytes()
+    assert not (tmp_path / "cohort.csv.bak3").exists()
 
 
 def test_pseudonyms(trial, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from radiomics_talent import extract
 from radiomics_talent.cohort.case import (
     Case,
     Footprint,
@@ -313,10 +314,37 @@ def test_size(make, mask, sections, expected):
     assert codes(make(values(), mask), settings(**sections)) == expected
 
 
-def test_size_after_resampling_is_a_warning(make):
-    lesion = make(values(), blob(slice(3, 4), slice(3, 4), slice(3, 9)))
-    resampled = settings(setting={"resampledPixelSpacing": [1, 1, 1], "minimumROISize": 50})
-    assert [f.level for f in inspect_case(lesion, resampled)[0]] == ["warning", "warning"]
+@pytest.mark.parametrize(
+    "mask",
+    [
+        blob(),
+        blob(slice(3, 4)),
+        blob(slice(3, 4), slice(3, 4), slice(3, 9)),
+        blob(slice(3, 5), slice(3, 5), slice(3, 5)),
+        blob(slice(0, 2), slice(5, 6), slice(7, 9)),
+    ],
+)
+@pytest.mark.parametrize("spacing", [[1, 1, 1], [3, 3, 3], [0.8, 0.8, 2.5], [0, 0, 6], [12, 12, 12]])
+@pytest.mark.parametrize(("fewest", "dimensions"), [(None, 2), (None, 3), (40, 1), (190, 1), (4, 2)])
+def test_check_refuses_for_its_size_what_extract_refuses(make, mask, spacing, fewest, dimensions):
+    resampled = settings(
+        setting={
+            "resampledPixelSpacing": spacing,
+            "minimumROISize": fewest,
+            "minimumROIDimensions": dimensions,
+        },
+        featureClass={"firstorder": ["Mean"]},
+    )
+    findings, case = inspect_case(make(values(), mask), resampled)
+    whole = load_case(make(values(), mask), settings(setting={"minimumROIDimensions": 1}))
+    try:
+        extract(whole.image, whole.mask, resampled)
+    except MaskError:
+        assert case is None
+        assert {f.code for f in findings if f.is_error} == {"too-few-voxels"}
+    else:
+        assert case is not None
+        assert "too-few-voxels" not in {f.code for f in findings}
 
 
 def test_padding(make):

@@ -47,6 +47,32 @@ def test_windows_paths_and_decimal_commas(tmp_path):
     assert lesion.study_date == "2020-01-31"
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "sentence"),
+    [
+        ("study_date", "99999999", r"row 2: study_date is '99999999', which is no day of the calendar"),
+        ("study_date", "2023-02-29", r"row 2: study_date is '2023-02-29', which is no day"),
+        ("study_date", "31.02.2020", r"row 2: study_date is '31.02.2020', which is no day"),
+        ("slice_thickness_mm", "-3", r"row 2: slice_thickness_mm is -3, expected more than 0"),
+        ("slice_thickness_mm", "0", r"row 2: slice_thickness_mm is 0, expected more than 0"),
+    ],
+)
+def test_values_that_cannot_be(tmp_path, column, value, sentence):
+    with pytest.raises(TableError, match=sentence):
+        load_cohort(table(tmp_path, f"{HEAD.strip()},{column}\n1,1,a,b,{value}\n"))
+
+
+def test_dates_that_can_be_read_in_two_ways(tmp_path):
+    rows = "".join(f"1,{i},a,b,{date}\n" for i, date in enumerate(["2020-04-03", "03/04/2020", "spring", ""]))
+    cohort = load_cohort(table(tmp_path, f"{HEAD.strip()},study_date\n{rows}"))
+    (finding,) = cohort.findings
+    assert (finding.code, finding.level) == ("study-date-unclear", "warning")
+    assert finding.sentence.startswith(
+        "study_date of row 3 and 1 other rows is not a date that can be read in one way ('03/04/2020')"
+    )
+    assert cohort.lesions[1].study_date == "03/04/2020"
+
+
 def test_backslash_in_a_real_name(tmp_path):
     (tmp_path / "a\\b").mkdir()
     (lesion,) = load_cohort(table(tmp_path, HEAD + "1,1,a\\b,m\n")).lesions

@@ -126,3 +126,11 @@ def test_number(text, value):
 def test_not_a_number(text):
     with pytest.raises(TableError, match=r"row 3: x is .*, expected a number or nothing"):
         number(text, "x", where="row 3")
+
+
+def test_what_cannot_be_written_is_a_table_error(tmp_path):
+    with pytest.raises(TableError, match=r"t\.csv: a cell cannot be written as UTF-8 .*Mu.*dcf1oz"):
+        write_sheet(tmp_path / "t.csv", ("a",), [["Mu\udcf1oz"]])
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(TableError, match="is a folder, expected the name of a CSV file"):
+        write_sheet(tmp_path, ("a",), [])

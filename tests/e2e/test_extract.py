@@ -3,17 +3,25 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
+from extraction import doubles
+from extraction.doubles import computed
 from extraction.tiny_cohorts import make_cohort, write_mask
 from factories import heed_interrupts
+from typer.testing import CliRunner
 
+from radiomics_talent.cli import app
 from radiomics_talent.cohort.manifest import Lesion, load_cohort, write_cohort
+from radiomics_talent.extraction import run as run_module
 from radiomics_talent.features.table import load_features
 
 FAST = "featureClass: {firstorder: [Mean, Energy]}\nsetting: {binWidth: 10}\n"
@@ -150,6 +158,38 @@ def test_kill_9_in_mid_run_loses_nothing_and_changes_nothing(long_trial):
     assert (run / "features.csv").read_bytes() == (whole / "features.csv").read_bytes()
 
 
+DEAF = """
+from pathlib import Path
+from extraction import doubles
+from extraction.tiny_cohorts import make_settings
+from radiomics_talent.cohort.manifest import load_cohort
+from radiomics_talent.extraction import run
+run.extract_scan = doubles.work_in_c_for_ever
+run.run_extraction(load_cohort("data/cohort.csv"), make_settings(), Path("run"), jobs=2)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel of Linux ends workers with their parent")
+def test_kill_9_ends_workers_that_are_deep_in_c_code(trial):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    program = subprocess.Popen([sys.executable, "-c", DEAF], cwd=trial, env=environment)
+    deadline = time.monotonic() + 90
+    while len(computed(trial / "run")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    workers = [psutil.Process(int(pid)) for pid in computed(trial / "run")]
+    try:
+        assert len(workers) == 2
+        program.kill()
+        program.wait()
+        _, alive = psutil.wait_procs(workers, timeout=30)
+        assert alive == []
+    finally:
+        program.kill()
+        for worker in workers:
+            if worker.is_running():
+                worker.kill()
+
+
 def test_ctrl_c_ends_cleanly_with_one_line_and_exit_130(long_trial):
     run = long_trial / "run"
     process, said = stop_in_mid_run(long_trial, run, signal.SIGINT)
@@ -206,6 +246,56 @@ def test_a_dry_run_prints_a_table_and_writes_nothing(trial):
     assert sorted(trial.rglob("*")) == before
     done = extract(trial / "data" / "cohort.csv", "--config", trial / "fast.yaml", "--dry-run", "--json")
     assert len(json.loads(done.stdout)["lesions"]) == 6
+
+
+def test_findings_of_the_cohort_are_told(trial):
+    cohort = trial / "data" / "cohort.csv"
+    cohort.write_bytes(cohort.read_bytes().replace(b"north", "Bärn".encode("cp1252")))
+    done = extract(cohort, "--config", trial / "fast.yaml", "--out", trial / "run")
+    assert done.returncode == 0
+    assert "warning: encoding-guessed: " in done.stdout.splitlines()[0]
+    assert "1 warnings, see" in done.stdout
+    assert "WARNING cohort: " in (trial / "run" / "log.txt").read_text(encoding="utf-8")
+    done = extract(cohort, "--config", trial / "fast.yaml", "--dry-run", "--json")
+    assert [f["code"] for f in json.loads(done.stdout)["cohort_findings"]] == ["encoding-guessed"]
+    done = extract(cohort, "--config", trial / "fast.yaml", "--dry-run")
+    assert "encoding-guessed" in done.stdout.splitlines()[0]
+
+
+def test_a_formula_in_the_cohort_is_defused_in_what_is_written(trial):
+    path = trial / "data" / "cohort.csv"
+    cohort = load_cohort(path)
+    lesions = [replace(x, site="=1+1", lesion_id=f"=L{x.row}") for x in cohort.lesions]
+    lesions[0] = replace(lesions[0], mask=trial / "absent.nii.gz")
+    write_cohort(lesions, path)
+    assert extract(path, "--config", trial / "fast.yaml", "--out", trial / "run").returncode == 1
+    for name in ("features.csv", "failures.csv"):
+        text = (trial / "run" / name).read_text(encoding="utf-8")
+        assert ",'=L" in text
+        assert ",=" not in text
+    assert set(load_features(trial / "run" / "features.csv").frame["site"]) == {"=1+1"}
+
+
+@pytest.mark.parametrize("seconds", ["1e12", "inf", "nan"])
+def test_a_time_limit_that_no_timer_takes_is_wrong_usage(trial, seconds):
+    done = extract("data/cohort.csv", "--config", "fast.yaml", "--out", "run", "--timeout", seconds, cwd=trial)
+    assert done.returncode == 2
+    assert "--timeout is" in done.stderr
+
+
+def test_a_disk_that_fills_in_mid_run_ends_in_exit_2(trial, monkeypatch):
+    monkeypatch.setattr(run_module, "extract_scan", doubles.work_on_a_full_disk)
+    arguments = ["extract", trial / "data" / "cohort.csv", "--config", trial / "fast.yaml", "--out", trial / "run"]
+    done = CliRunner().invoke(app, [*map(str, arguments), "--jobs", "1", "--timeout", "0"])
+    assert done.exit_code == 2
+    assert "cannot be written any more: No space left on device" in done.output
+
+
+def test_help_names_every_exit_code():
+    for help_text in (extract("--help").stdout, CliRunner().invoke(app, ["--help"]).output):
+        words = " ".join(help_text.replace("│", " ").split())
+        for code in ("0", "1", "2", "3", "130"):
+            assert re.search(rf"\b{code}:? ", words.partition("Exit code")[2]), code
 
 
 def test_help_has_an_example():

@@ -68,6 +68,19 @@ def work_on_a_full_disk(task: ScanTask) -> tuple[Outcome, ...]:
         return worker.extract_scan(task)
 
 
+def work_in_c_for_ever(task: ScanTask) -> tuple[Outcome, ...]:
+    """Hold the interpreter's lock in C code, as a filter does: no thread of this process runs any more."""
+    with (task.folder.path.parent / "computed.txt").open("a", encoding="utf-8") as trace:
+        trace.write(f"{os.getpid()}\n")
+    sum(range(10**15))
+    return ()
+
+
+def work_that_naps(task: ScanTask) -> tuple[Outcome, ...]:
+    time.sleep(1)
+    return worker.extract_scan(task)
+
+
 def work_interrupted(task: ScanTask) -> tuple[Outcome, ...]:
     if task.lesions[0].patient_id == "p1":
         raise KeyboardInterrupt

@@ -1,17 +1,22 @@
 import csv
 import fcntl
 import json
+import math
 import signal
+import threading
+import time
 from dataclasses import replace
 
 import pytest
 import SimpleITK as sitk
 from extraction import doubles
-from extraction.tiny_cohorts import make_settings, write_mask
+from extraction.tiny_cohorts import make_settings, write_mask, write_scan
 
-from radiomics_talent.cohort.manifest import CohortTable
+from radiomics_talent.cohort.manifest import CohortTable, Lesion
 from radiomics_talent.errors import ConfigError
+from radiomics_talent.extraction import interrupts as interrupts_module
 from radiomics_talent.extraction import run
+from radiomics_talent.extraction.interrupts import interrupts
 from radiomics_talent.extraction.journal import journal_of
 from radiomics_talent.extraction.run import run_extraction
 from radiomics_talent.extraction.store import OUTPUTS, RunFolderError
@@ -81,6 +86,18 @@ def test_a_lesion_that_kills_hangs_or_raises_costs_itself_alone(cohort, settings
     again = run_extraction(cohort, settings, out, jobs=jobs)
     assert (again.n_done, again.n_resumed, again.failures) == (6, 3, ())
     assert len(doubles.computed(out)) - before == 3
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_lesion_that_was_alone_when_it_timed_out_is_not_tried_again(cohort, settings, tmp_path, monkeypatch, alone):
+    monkeypatch.setattr(run, "extract_scan", doubles.work_with_victims)
+    hangs = cohort.lesions[3]
+    assert hangs.key in doubles.VICTIMS
+    lesions = (hangs,) if alone else (cohort.lesions[0], hangs)
+    result = run_extraction(CohortTable(lesions, cohort.path), settings, tmp_path / "run", jobs=2, timeout_s=1.5)
+    assert [f.sentence.split(":")[0] for f in result.failures] == ["timed out"]
+    if alone:  # beside another, that depends on which of them the machine begins first
+        assert doubles.computed(tmp_path / "run") == [hangs.key]
 
 
 def test_a_scan_that_kills_its_reader_costs_its_lesions_alone(cohort, settings, tmp_path, monkeypatch):
@@ -195,7 +212,17 @@ def test_a_folder_that_cannot_be_made_is_refused_in_one_sentence(cohort, setting
         run_extraction(cohort, settings, tmp_path / "file" / "run")
 
 
-@pytest.mark.parametrize(("jobs", "timeout_s", "sentence"), [(0, None, "--jobs is 0"), (1, 0, "--timeout is 0 s")])
+@pytest.mark.parametrize(
+    ("jobs", "timeout_s", "sentence"),
+    [
+        (0, None, "--jobs is 0"),
+        (1, 0, "--timeout is 0 s; give 0.001 to 31536000 seconds"),
+        (1, -1, "--timeout is -1 s"),
+        (2, 1e12, r"--timeout is 1e\+12 s"),
+        (1, math.inf, "--timeout is inf s.* or --timeout 0 for no limit"),
+        (1, math.nan, "--timeout is nan s"),
+    ],
+)
 def test_arguments_that_mean_nothing_are_refused(cohort, settings, tmp_path, jobs, timeout_s, sentence):
     with pytest.raises(ConfigError, match=sentence):
         run_extraction(cohort, settings, tmp_path / "run", jobs=jobs, timeout_s=timeout_s)
@@ -226,6 +253,64 @@ def test_an_interrupt_leaves_a_whole_table_and_says_what_is_missing(cohort, sett
     assert provenance(out)["complete"] is False
     monkeypatch.setattr(run, "extract_scan", doubles.work_that_counts)
     assert run_extraction(cohort, settings, out).n_resumed == 5
+
+
+def test_an_interrupt_while_many_scans_wait_is_silent(settings, tmp_path, monkeypatch):
+    lesions = []
+    for n in range(9):
+        scan = write_scan(tmp_path, f"p{n}", seed=n)
+        mask = write_mask(tmp_path, f"p{n}_mask", (3, 3, 4), 5)
+        lesions.append(Lesion(n + 2, f"p{n}", "L", scan, mask, label="1"))
+
+    def interrupt(progress: run.Progress) -> None:
+        if progress.done:
+            time.sleep(0.3)  # the worker has begun the next one, and there is room in the queue before it
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "extract_scan", doubles.work_that_naps)
+    # pytest makes a failure of loky's own thread an error.
+    with pytest.raises(KeyboardInterrupt):
+        run_extraction(CohortTable(tuple(lesions)), settings, tmp_path / "run", timeout_s=60, progress=interrupt)
+    assert len(failures_csv(tmp_path / "run")) >= 4
+    assert not any("ExecutorManager" in t.name for t in threading.enumerate())
+
+
+def test_impatience_does_not_halve_the_output(cohort, settings, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    write = run.write_outputs
+
+    def interrupted_write(*arguments: object) -> None:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)
+        write(*arguments)
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(run, "write_outputs", interrupted_write)
+    with pytest.raises(KeyboardInterrupt):
+        run_extraction(cohort, settings, out)
+    assert all((out / name).exists() for name in OUTPUTS)
+    assert len(load_features(out / "features.csv")) == 6
+    assert provenance(out)["complete"] is True
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_does_not_disturb_the_end_that_the_first_one_began():
+    with interrupts() as noted:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert noted.heard
+        noted.hold()
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_lost_ctrl_c_can_be_repeated(monkeypatch):
+    monkeypatch.setattr(interrupts_module, "PATIENCE_S", 0.0)
+    with interrupts():
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
 
 
 def test_bad_rows_fail_alone(cohort, settings, tmp_path):

@@ -1,5 +1,6 @@
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +38,33 @@ def test_a_shard_under_a_name_not_its_own_is_not_believed(tmp_path):
         assert read_shard(folder, "b") is None
 
 
+def test_a_shard_that_cannot_be_read_is_computed_again(tmp_path, monkeypatch):
+    shard = Shard("a", "i", "m", "run", {"x": 1.0})
+    with open_run(tmp_path / "run", ExtractionSettings()) as folder:
+        (folder.shards / "a.json" / "mine").mkdir(parents=True)
+        assert read_shard(folder, "a") is None
+        write_shard(folder, shard)
+        assert read_shard(folder, "a") == shard
+        assert len(list(folder.shards.glob("moved-*/mine"))) == 1
+
+        def denied(*_: object, **__: object) -> str:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "read_text", denied)
+        assert read_shard(folder, "a") is None
+
+
+def test_settings_written_down_otherwise_are_refused_with_a_reason(tmp_path):
+    with open_run(tmp_path, ExtractionSettings()):
+        record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    (tmp_path / "run.json").write_text(json.dumps(record | {"settings_sha256": "other"}), encoding="utf-8")
+    with (
+        pytest.raises(ConfigError, match="whose settings another version wrote down otherwise; give another folder"),
+        open_run(tmp_path, ExtractionSettings()),
+    ):
+        pass
+
+
 def test_opening_removes_half_written_files_and_old_tables(tmp_path):
     with open_run(tmp_path, ExtractionSettings()) as folder:
         (folder.shards / ".tmp-1-x.json").write_text("half", encoding="utf-8")
@@ -46,8 +74,11 @@ def test_opening_removes_half_written_files_and_old_tables(tmp_path):
         assert not (tmp_path / "features.csv").exists()
 
 
-def test_a_damaged_record_of_the_run_is_refused(tmp_path):
-    (tmp_path / "run.json").write_text("{", encoding="utf-8")
+@pytest.mark.parametrize(
+    "text", ["{", "{}", "[]", "[1]", "null", '{"settings": {}, "settings_sha256": "", "versions": []}']
+)
+def test_a_damaged_record_of_the_run_is_refused(tmp_path, text):
+    (tmp_path / "run.json").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"run\.json: is damaged"), open_run(tmp_path, ExtractionSettings()):
         pass
 

@@ -74,6 +74,22 @@ def test_several_channels(image, mask):
         extract(image, both, settings(setting={"label_channel": 2}))
 
 
+def test_a_lesion_that_is_too_small_is_refused_in_a_whole_sentence(image, mask):
+    with pytest.raises(MaskError, match=r"too small \(minimum size: 1e\+06, ROI size: \d+\)$"):
+        extract(image, mask, settings(setting={"minimumROISize": 1_000_000}))
+
+
+def test_shape2d_of_a_lesion_of_many_slices_is_refused_with_numbers(image, mask):
+    flat = {"featureClass": {"shape2D": None}, "setting": {"force2D": True}}
+    with pytest.raises(MaskError, match="shape2D measures a lesion on one slice and this one has 7 along axis 0"):
+        extract(image, mask, settings(**flat))
+    one_slice = sitk.Cast(mask, sitk.sitkUInt8)
+    for z in range(24):
+        if z != 12:
+            one_slice[:, :, z] = 0
+    assert extract(image, one_slice, settings(**flat))["original_shape2D_PixelSurface"] > 0
+
+
 @pytest.mark.parametrize("spacing", [None, [1, 1, 1]])
 def test_moving_scan_and_lesion_together_changes_nothing(image, mask, spacing):
     """By whole voxels in the array, at equal place in space: the grid that features are taken on is the same."""

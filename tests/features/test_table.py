@@ -48,6 +48,14 @@ def test_the_table_of_no_lesion_can_be_written_and_read(tmp_path):
         assert len(load_features(path)) == 0
 
 
+def test_formulas_are_defused_in_the_csv_alone(tmp_path):
+    table = FeatureTable.from_rows([(keys("-1", site="=1+1", kernel="'@x"), {"a": -1.5})])
+    parquet, text = table.write(tmp_path)
+    assert ",-1,,,,,,,''@x,,'=1+1,-1.5" in text.read_text(encoding="utf-8")
+    for path in (parquet, text):
+        pd.testing.assert_frame_equal(load_features(path).frame, table.frame, check_exact=True)
+
+
 def test_a_nan_is_an_empty_cell(tmp_path):
     FeatureTable.from_rows([(keys("1"), {"a": math.nan, "b": 0.1})]).write(tmp_path)
     assert (tmp_path / "features.csv").read_text(encoding="utf-8").splitlines()[1].endswith(",,0.1")
