@@ -130,8 +130,10 @@ class ModelSettings(_Frozen):
         survival_only = self.search.metric == "c-index"
         if self.search.metric is not None and survival_only != (self.task == "survival"):
             raise ValueError(f"search.metric {self.search.metric} is not for task {self.task}")
-        if self.task == "survival" and any(s.method == "lasso-one-standard-error" for s in self.preprocess.select):
-            raise ValueError("selection by lasso-one-standard-error is for task response; use univariate or mrmr")
+        if self.task == "survival" and any(s.method in {"lasso-one-standard-error", "l1"} for s in self.preprocess.select):
+            raise ValueError("selection by l1 or lasso-one-standard-error is for task response; use univariate or mrmr")
+        if self.search.ensemble > 1 and (self.task == "survival" or self.search.rule == "one-standard-error"):
+            raise ValueError("search.ensemble above 1 is for task response with search.rule best")
         return self
 
     @property

@@ -42,7 +42,6 @@ def list_() -> None:
 @config.command()
 def show(
     name: str = typer.Argument(help="A preset, or a settings file."),
-    kind: Kind | None = typer.Option(None, "--kind", help="What a file of your own is for; a preset's name tells it."),
 ) -> None:
     """Print a preset with its comments, as a start for settings of your own.
 
@@ -50,11 +49,14 @@ def show(
     """
     from pathlib import Path
 
-    from radiomics_talent.presets import find_preset, list_presets
+    from radiomics_talent.presets import find_preset, list_presets, read_yaml
 
-    if kind is None:
-        wanted = Path(name)
-        stem = wanted.stem if wanted.suffix else name
+    if Path(name).is_file():
+        keys = set(read_yaml(Path(name)))
+        # Whose keys these are tells what the file is for.
+        kind = max(Kind, key=lambda k: len(keys & set(_settings_type(k).model_fields)))
+    else:
+        stem = Path(name).stem if name.endswith((".yaml", ".yml")) else name
         kind = next((k for k in Kind if stem in list_presets(k)), Kind.EXTRACTION)
     path = find_preset(kind, name)
     _settings_type(kind).from_yaml(path)  # type: ignore[attr-defined]  # never print what would be refused

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 Role = Literal["target", "non-target", "new"]
 TOO_SMALL = "too small to measure"
 _LATE_BASELINE_DAYS = 28.0
+_ONE_ASSESSMENT_DAYS = 14.0
+"""Readings this close are more likely one assessment than two."""
+_NORMAL_NODE_MM = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,12 @@ def doubts_of(course: PatientCourse) -> list[str]:
                 f"target {lesion.lesion_id} has {diameter:g} mm at baseline, less than the {least:g} mm that make it "
                 f"measurable (section 3.1.1); is the unit mm?"
             )
-    if course.lesions and start > _LATE_BASELINE_DAYS:
-        found.append(f"the first visit is on day {start:g} and was taken as baseline; is one missing?")
+    if course.lesions and start > 0:
+        found.append(
+            f"the first visit is on day {start:g}, after treatment began, and was taken as baseline "
+            "(section 4.2 wants it before); is one missing?"
+        )
+    found += _split_visits(course)
     if start < -_LATE_BASELINE_DAYS:
         found.append(f"baseline is on day {start:g}, more than 4 weeks before treatment (section 4.2)")
     last = max(course.visit_days, default=0.0)
@@ -271,6 +278,19 @@ def _refuse_without_baseline(course: PatientCourse, rows: Sequence[MeasurementRo
             raise TableError(sentence, where=where)
 
 
+def _split_visits(course: PatientCourse) -> list[str]:
+    """Find one assessment that was read on two days: each would be judged as a visit with lesions missing."""
+    days = course.visit_days
+    read = {d: {x.lesion_id for x in course.lesions if any(r.day == d for r in x.readings)} for d in days}
+    return [
+        f"days {a:g} and {b:g} hold different lesions ({', '.join(sorted(read[a] - read[b]))}; "
+        f"{', '.join(sorted(read[b] - read[a]))}), and each is judged as a visit with lesions missing: if they are one "
+        "assessment, give both one day"
+        for a, b in pairwise(days)
+        if b - a <= _ONE_ASSESSMENT_DAYS and read[a] - read[b] and read[b] - read[a]
+    ]
+
+
 def _baseline_problem(lesion: FollowedLesion, reading: Reading | None, day: float) -> str:
     name = f"{lesion.role} lesion {lesion.lesion_id}"
     if lesion.role == "new":
@@ -280,6 +300,11 @@ def _baseline_problem(lesion: FollowedLesion, reading: Reading | None, day: floa
         return f"{name} has no row at baseline (day {day:g}); add it, or call a lesion that came later new"
     if lesion.role == "target" and not reading.diameter_mm:
         return f"{name} has no diameter at baseline (day {day:g}); a target must be measured there"
+    if lesion.role == "target" and lesion.is_node and (reading.diameter_mm or 0.0) < _NORMAL_NODE_MM:
+        return (
+            f"{name} is a node of {reading.diameter_mm:g} mm at baseline (day {day:g}); below 10 mm short axis a node "
+            "is not pathological (section 3.1.1) and no target"
+        )
     if lesion.role == "non-target" and reading.status in {"absent", "unequivocal progression"}:
         return f"{name} is {reading.status} at baseline (day {day:g}); it must be present or not evaluable there"
     return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import math
 import os
 import re
 import tempfile
@@ -33,6 +34,7 @@ _BOMS = (
 )
 _WORKBOOKS = {b"PK\x03\x04": "an Excel or LibreOffice workbook", b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls)"}
 _DELIMITERS = (",", ";", "\t")
+_GROUPED = re.compile(r"[+-]?\d{1,3}([ \u00a0]\d{3})+([.,]\d+)?")
 _LONGEST_CELL = 1_000_000
 
 
@@ -139,11 +141,13 @@ def number(text: str, column: str, *, where: str) -> float | None:
     """
     if not text:
         return None
-    plain = text.replace("\u00a0", "").replace(" ", "")
+    plain = text
+    if _GROUPED.fullmatch(text):
+        plain = text.replace("\u00a0", "").replace(" ", "")
     if "." not in plain:
         plain = plain.replace(",", ".", 1)
     try:
-        value = float(plain)
+        value = math.nan if "_" in plain else float(plain)
     except ValueError:
         value = float("nan")
     if not -1e300 < value < 1e300:

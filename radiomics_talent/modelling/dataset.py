@@ -38,7 +38,7 @@ BATCH_PREFIX = "batch:"
 """Before the name of a column that ComBat reads and no model sees."""
 _ENDPOINT = re.compile(
     r"(^|_)(pfs|os|ttp|dfs|efs|death|died|dead|outcome|event|censored?|progress(ed|ion)?|relapse|recurrence|responder)(_|$)"
-    r"|response|benefit|survival|recist|follow_?up"
+    r"|response|benefit|survival|recist|follow_?up|nadir|best_change|n_visits"
 )
 
 
@@ -128,7 +128,9 @@ def build_study_table(
         frame = frame.reset_index(drop=True)
         y = y[~lesions["patient_id"].duplicated().to_numpy()]
     else:
-        frame, total_ml = lesions[list(names)], volumes
+        # The baseline is the patient's burden, unless each lesion is judged by itself.
+        burden = pd.Series(volumes).groupby(lesions["patient_id"]).transform("sum", min_count=1).to_numpy()
+        frame, total_ml = lesions[list(names)], volumes if outcome.lesions is not None else burden
         patients, lesion_ids = (lesions[c].to_numpy(dtype=str) for c in ("patient_id", "lesion_id"))
     radiomics = tuple(str(c) for c in frame.columns)
     rows = clinical.frame.loc[list(patients)]
@@ -137,7 +139,7 @@ def build_study_table(
     if clashes:
         raise ConfigError(f"{clashes[0]} is a column of both tables; rename it in the clinical table")
     parts: list[pd.DataFrame | None] = [frame, rows[list(covariates)].reset_index(drop=True)]
-    parts.append(_batch_column(settings, lesions, rows, patients))
+    parts.append(_batch_column(settings, lesions, rows, patients, clinical, outcome))
     has_volume = not np.isnan(total_ml).all()
     if has_volume:
         parts.append(pd.DataFrame({VOLUME_COLUMN: np.log10(np.maximum(total_ml, 1e-3))}))
@@ -158,7 +160,7 @@ def build_study_table(
         blocks=blocks,
         findings=outcome_findings(clinical, outcome, lesions, features),
         left_out=left_out,
-        volumes_ml=total_ml,
+        volumes_ml=volumes if settings.level == "lesion" else total_ml,
     )
 
 
@@ -217,7 +219,12 @@ def _refuse_infinite(lesions: pd.DataFrame, names: Sequence[str]) -> None:
 
 
 def _batch_column(
-    settings: ModelSettings, lesions: pd.DataFrame, rows: pd.DataFrame, patients: NDArray[np.str_]
+    settings: ModelSettings,
+    lesions: pd.DataFrame,
+    rows: pd.DataFrame,
+    patients: NDArray[np.str_],
+    clinical: ClinicalTable,
+    outcome: Outcome,
 ) -> pd.DataFrame | None:
     """Return the columns that ComBat reads: the batch, and the covariates whose effect it keeps."""
     combat = settings.preprocess.combat
@@ -234,6 +241,14 @@ def _batch_column(
     for name in combat.covariates:
         if name not in rows.columns:
             raise ConfigError(f"preprocess.combat.covariates: the clinical table has no column {name}")
+        if (
+            name in {outcome.name, outcome.event}
+            or clinical.columns[name].role == "endpoint"
+            or looks_like_endpoint(name)
+        ):
+            raise ConfigError(
+                f"preprocess.combat.covariates: {name} is an end point; ComBat must not see it; remove it"
+            )
         columns[f"{BATCH_PREFIX}{name}"] = rows[name].to_numpy()
     return pd.DataFrame(columns)
 
@@ -242,8 +257,13 @@ def _of_rows(lesions: pd.DataFrame, column: str, patients: NDArray[np.str_], *, 
     """Return a key column of every row; a patient takes that of most of its lesions (the first among equals)."""
     if not by_patient:
         return lesions[column].to_numpy()
-    commonest = lesions.groupby("patient_id", sort=False)[column].agg(lambda v: v.value_counts(sort=True).index[0])
+    commonest = lesions.groupby("patient_id", sort=False)[column].agg(_commonest)
     return commonest.loc[list(patients)].to_numpy()
+
+
+def _commonest(values: pd.Series) -> Any:
+    known = values.dropna()
+    return known.value_counts(sort=True).index[0] if len(known) else ""
 
 
 def _sites(lesions: pd.DataFrame, rows: pd.DataFrame, patients: NDArray[np.str_]) -> NDArray[np.str_]:

@@ -24,6 +24,7 @@ from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
 from radiomics_talent.errors import ConfigError
 from radiomics_talent.modelling.dataset import BATCH_PREFIX
 from radiomics_talent.modelling.harmonisation import BatchHarmoniser
+from radiomics_talent.modelling.lesions import base_feature
 from radiomics_talent.modelling.selection import FeatureFilter, LassoSelector, TopFeatures
 
 if TYPE_CHECKING:
@@ -59,7 +60,13 @@ def candidates(settings: ModelSettings, block: Block) -> list[Candidate]:
         models = baselines if settings.task == "response" else SURVIVAL_BASELINES
     result = []
     for name, space in models.items():
-        known = new_model(name, seed=0).get_params()
+        model = new_model(name, seed=0)
+        if settings.task == "response" and not hasattr(model, "predict_proba"):
+            raise ConfigError(
+                f"models.{name}: gives no probability (predict_proba); take a classifier that does, or wrap it in "
+                "sklearn.calibration.CalibratedClassifierCV"
+            )
+        known = model.get_params()
         for parameter in space:
             if _full_name(parameter, known) not in known:
                 near = difflib.get_close_matches(parameter, known, n=1)
@@ -156,7 +163,7 @@ def _radiomics_steps(
         # scikit-learn looks at each column of a data frame by itself, which costs more than all that is done with them.
         steps += [("values", FunctionTransformer(np.asarray, feature_names_out="one-to-one")), ("impute", imputer)]
     # An aggregated column has its feature's reproducibility.
-    known = None if icc is None else [icc.get(c.split("__")[0], float("nan")) for c in columns]
+    known = None if icc is None else [icc.get(base_feature(c), float("nan")) for c in columns]
     steps.append(("filter", FeatureFilter(p.near_constant, p.min_icc, p.max_correlation, known)))
     if p.scale != "none":
         steps.append(("scale", _SCALERS[p.scale](seed)))

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from radiomics_talent.errors import ConfigError, ModelError
 from radiomics_talent.modelling.dataset import build_study_table
+from radiomics_talent.modelling.lesions import base_feature
 from radiomics_talent.modelling.model import fingerprint_rows
 from radiomics_talent.modelling.outcome import Outcome
 from radiomics_talent.modelling.record import block_record, counts, write_frame, write_json, write_left_out
@@ -86,7 +87,7 @@ def evaluate(
     columns = tuple(c for c in model.columns.get("clinical", ()) if c in clinical.frame.columns)
     settings = model.settings.model_copy(update={"clinical": columns, "block": "radiomics"})
     needed = set(model.columns["radiomics"])
-    lacking = [c.split("__")[0] for c in sorted(needed) if c.split("__")[0] not in features.features]
+    lacking = [base_feature(c) for c in sorted(needed) if base_feature(c) not in features.features]
     if lacking:
         raise ModelError(
             f"the model needs {len(needed)} radiomic columns and {len(lacking)} are not in the feature table: "
@@ -95,6 +96,7 @@ def evaluate(
         )
     table = build_study_table(features, clinical, given, settings)
     _check_external(table)
+    _check_types(model, table)
     frame = table.frame.reindex(columns=list(dict.fromkeys([*table.frame.columns, *used])))
     times = evaluation_times(table.y) if settings.task == "survival" else np.empty(0)
     blocks: dict[Block, BlockReport] = {}
@@ -104,7 +106,12 @@ def evaluate(
         warnings.filterwarnings("ignore", message="Found unknown categories")  # said of the domain below
         for block in model.pipelines:
             missing = [c for c in model.columns[block] if c not in table.frame.columns or table.frame[c].isna().all()]
-            if missing and block != model.settings.block:
+            if missing and block == model.settings.block:
+                raise ModelError(
+                    f"the model needs {', '.join(missing[:5])}, which the clinical table does not have or has no value "
+                    "of; add the column"
+                )
+            if missing:
                 findings.append(f"no {block} baseline: the tables have no {', '.join(missing[:5])}")
                 continue
             score = model.score(frame, block)[None]
@@ -142,6 +149,17 @@ def _check_external(table: StudyTable) -> None:
         )
     if not table.events.any():
         raise ConfigError(f"none of {len(table)} rows has the event: nothing can be judged; see the event column")
+
+
+def _check_types(model: ResponseModel, table: StudyTable) -> None:
+    for column in model.domain:
+        if column.name not in table.frame.columns or table.frame[column.name].isna().all():
+            continue
+        is_number = table.frame[column.name].dtype.kind in "fiub"
+        if is_number != (column.levels is None):
+            trained = "numbers" if column.levels is None else f"levels ({', '.join(column.levels[:4])})"
+            found = "numbers" if is_number else "text"
+            raise ModelError(f"column {column.name} held {trained} in training and holds {found} here; code it alike")
 
 
 def _domain_findings(model: ResponseModel, table: StudyTable) -> list[str]:

@@ -64,6 +64,12 @@ def outer_folds(table: StudyTable, settings: ModelSettings) -> list[Fold]:
 def holdout_fold(table: StudyTable, share: float, seed: int) -> Fold:
     """Return one single split by patient, stratified by outcome, as publications report it."""
     names, label, row_of = _patient_labels(table.patients, table.events)
+    rarer = int(np.bincount(label, minlength=2).min())
+    if not 1 <= round(share * rarer) < rarer or round(share * len(names)) < 2:
+        raise ConfigError(
+            f"validation.holdout {share:g} of {len(names)} patients leaves one side without one of both classes; "
+            "take a larger share, or null"
+        )
     splitter = StratifiedShuffleSplit(1, test_size=share, random_state=seed_of(seed, 2))
     train, test = next(splitter.split(names, label))
     return Fold(0, 0, np.flatnonzero(np.isin(row_of, train)), np.flatnonzero(np.isin(row_of, test)))

@@ -83,6 +83,36 @@ def aggregate_lesions(
     return pd.concat(parts, axis=1), total_ml
 
 
+def base_feature(column: str) -> str:
+    """Return the feature that an aggregated column was made of."""
+    name, separator, way = column.rpartition("__")
+    return name if separator and way in _WAYS else column
+
+
+def patient_scores(
+    score: NDArray[np.float64], patients: NDArray[np.str_], volumes_ml: NDArray[np.float64], how: str
+) -> NDArray[np.float64]:
+    """Return scores of lesions as scores of patients, in the sorted order of their names.
+
+    Parameters
+    ----------
+    score : ndarray of float64, shape (n_repeats, n_lesions)
+        Scores.
+    patients : ndarray of str, shape (n_lesions,)
+        Patient of each lesion.
+    volumes_ml : ndarray of float64, shape (n_lesions,)
+        What ``largest-lesion`` goes by.
+    how : {'mean', 'maximum', 'largest-lesion'}
+        How lesions become the patient.
+    """
+    names, row_of = np.unique(patients, return_inverse=True)
+    members = [np.flatnonzero(row_of == k) for k in range(len(names))]
+    if how == "largest-lesion":
+        members = [m[[int(np.argmax(np.nan_to_num(volumes_ml[m])))]] for m in members]
+    take = np.max if how == "maximum" else np.mean
+    return np.stack([take(score[:, m], axis=1) for m in members], axis=1)
+
+
 def _weighted_mean(values: NDArray[np.float64], volumes: NDArray[np.float64]) -> NDArray[np.float64]:
     if len(values) == 1:
         return np.asarray(values[0])

@@ -7,6 +7,7 @@ evaluated was trained on.
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as installed_version
@@ -158,22 +159,16 @@ class ResponseModel:
         return frame[needed]
 
 
-def save_model(model: ResponseModel, folder: Path) -> None:
+def save_model(model: ResponseModel, folder: Path) -> tuple[str, ...]:
     """Write ``model.skops``, ``golden.csv`` and, last, ``model.yaml`` with their checksums.
 
-    Raises
-    ------
-    ModelError
-        The model holds a type that could not be loaded again.
+    Returns
+    -------
+    tuple of str
+        Types that loading must be told to trust: those of an estimator that the user brought.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # An estimator by import path is code that the user chose; loading asks for that choice again.
-    allowed = TRUSTED_TYPES | {n for n in model.settings.models if "." in n}
     data = skops.io.dumps({block: model.pipelines[block] for block in sorted(model.pipelines)})
-    strange = _strange_types(data, allowed)
-    own_modules = {n.partition(".")[0] for n in model.settings.models if "." in n}
-    if any(t.partition(".")[0] not in own_modules for t in strange):
-        raise ModelError(f"the model holds {', '.join(strange)}, which cannot be loaded safely; choose another model")
     with replacing(folder / "model.skops") as temporary:
         temporary.write_bytes(data)
     golden = golden_rows(model.domain)
@@ -199,8 +194,10 @@ def save_model(model: ResponseModel, folder: Path) -> None:
         ],
         "fingerprints": sorted(model.fingerprints),
     }  # fmt: skip
+    record["record_sha256"] = _record_sha256(record)
     with replacing(folder / "model.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
+    return tuple(_strange_types(data, TRUSTED_TYPES))
 
 
 def load_model(folder: str | Path, trust: Collection[str] = ()) -> ResponseModel:
@@ -334,7 +331,20 @@ def _read_record(place: Path) -> Mapping[str, Any]:
             f"the model has format {record.get('format')!r}, this program reads {FORMAT}; install a newer version",
             where=str(path),
         )
+    if record.get("record_sha256") != _record_sha256(record):
+        raise ModelError(
+            "the record was changed after the model was saved (its own SHA-256 differs): settings, cut-off or columns "
+            "may not be those of the training; copy the model again from its source",
+            where=str(path),
+        )
     return record
+
+
+def _record_sha256(record: Mapping[str, Any]) -> str:
+    """Return the checksum of a record without the checksum itself, whatever the layout of the YAML."""
+    rest = {k: v for k, v in record.items() if k != "record_sha256"}
+    plain = yaml.safe_load(yaml.safe_dump(rest))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _check_golden(model: ResponseModel, path: Path) -> None:

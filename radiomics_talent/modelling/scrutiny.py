@@ -10,6 +10,8 @@ from scipy import stats
 from scipy.stats.contingency import association, crosstab
 
 from radiomics_talent.modelling.dataset import BATCH_COLUMNS, looks_like_endpoint
+from radiomics_talent.modelling.lesions import base_feature
+from radiomics_talent.modelling.survival_metrics import concordance_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +27,10 @@ EVENTS_PER_VARIABLE = 10
 """Fewest events for each variable of a model without penalty (Peduzzi 1996)."""
 LEAK_AUC = 0.98
 """A single column that separates the outcome this well is more likely a leak than a finding."""
+LEAK_CONCORDANCE = 0.93
+"""The same for the order of survival times."""
+_LEAK_GAP = 0.8
+_FEWEST_FOR_LEAK = 5
 _CONFOUNDED_P = 0.05
 _SHOWN = 5
 
@@ -67,8 +73,8 @@ def scrutinise(
 def confounding(levels: Sequence[str], events: NDArray[np.int64]) -> tuple[float, float] | None:
     """Return p value and strength (Cramér's V) of the association of a batch with the outcome.
 
-    The chi-squared test is exact (by permutation of the table) where expected counts are small; None where there
-    are fewer than two levels.
+    Fisher's exact test for two levels with small expected counts, else chi-squared; None where there are fewer than
+    two levels.
     """
     names = np.asarray(levels, dtype=str)
     if len(np.unique(names)) < 2 or len(np.unique(events)) < 2:
@@ -149,7 +155,9 @@ def _same_scan_twice(table: StudyTable) -> list[str]:
     # One feature alone may tie by chance.
     if radiomics.shape[1] < 3:
         return []
-    hashes = pd.util.hash_pandas_object(radiomics, index=False)
+    # Rows of one value (the standard deviation of single lesions) say nothing of whose they are.
+    telling = radiomics.nunique(axis=1) > 2
+    hashes = pd.util.hash_pandas_object(radiomics[telling], index=False)
     twins = hashes[hashes.duplicated(keep=False)]
     patients = {tuple(sorted(set(table.patients[twins.index[twins == h]]))) for h in twins.unique()}
     pairs = sorted(p for p in patients if len(p) > 1)
@@ -161,28 +169,44 @@ def _same_scan_twice(table: StudyTable) -> list[str]:
 
 def _leaks(table: StudyTable) -> list[str]:
     """Find single columns that tell the outcome: an outcome among the covariates, or an artefact of the data."""
-    events = table.events
-    if len(np.unique(events)) < 2:
+    if len(np.unique(table.events)) < 2:
         return []
-    found = []
-    for column in dict.fromkeys(c for names in table.blocks.values() for c in names):
-        values = table.frame[column]
-        if values.dtype.kind not in "fiub":
-            # Each level counts with its share of events: separation by any coding of the levels.
-            values = values.map(pd.Series(events).groupby(values.to_numpy(), dropna=True).mean())
-            if table.frame[column].nunique() > len(table) / 3:
-                continue
-        known = values.notna().to_numpy()
-        y, x = events[known], values[known].to_numpy(dtype=np.float64)
-        if min((y == 1).sum(), (y == 0).sum()) < 5:
-            continue
-        auc = float(stats.mannwhitneyu(x[y == 1], x[y == 0]).statistic / ((y == 1).sum() * (y == 0).sum()))
+    columns = dict.fromkeys(c for names in table.blocks.values() for c in names)
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        for way in _ways_to_leak(table, table.frame[column]):
+            found.setdefault(way, []).append(column)
+    return [
+        f"{', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}: {way}; known before treatment, or the "
+        "outcome under another name?"
+        for way, names in found.items()
+    ]
+
+
+def _ways_to_leak(table: StudyTable, values: pd.Series) -> list[str]:
+    events, filled = table.events, values.notna().to_numpy()
+    ways = []
+    enough = min(events.sum(), (1 - events).sum()) >= _FEWEST_FOR_LEAK
+    if enough and abs(filled[events == 1].mean() - filled[events == 0].mean()) >= _LEAK_GAP:
+        ways.append("whether it is filled in tells the outcome")
+    is_number = values.dtype.kind in "fiub"
+    if table.y.dtype.names and is_number and filled.sum() >= 2 * _FEWEST_FOR_LEAK:
+        agree, comparable = concordance_pairs(table.y[filled], values.to_numpy(dtype=np.float64)[None, filled])
+        c = agree.sum() / max(comparable.sum(), 1.0)
+        if max(c, 1 - c) >= LEAK_CONCORDANCE:
+            ways.append(f"alone it orders the times (C-index above {LEAK_CONCORDANCE})")
+    if not is_number:
+        # Each level counts with its share of events: separation by any coding of the levels.
+        if values.nunique() > len(table) / 3:
+            return ways
+        values = values.map(pd.Series(events).groupby(values.to_numpy(), dropna=True).mean())
+    y, x = events[filled], values[filled].to_numpy(dtype=np.float64)
+    up, down = x[y == 1], x[y == 0]
+    if min(len(up), len(down)) >= _FEWEST_FOR_LEAK:
+        auc = float(stats.mannwhitneyu(up, down).statistic / (len(up) * len(down)))
         if max(auc, 1 - auc) >= LEAK_AUC:
-            found.append(
-                f"column {column} alone separates the outcome (AUC {max(auc, 1 - auc):.3f}): is it known before "
-                "treatment, or is it the outcome under another name?"
-            )
-    return found[:_SHOWN]
+            ways.append(f"alone it separates the outcome (AUC above {LEAK_AUC})")
+    return ways
 
 
 def _confounded_batches(table: StudyTable, features: FeatureTable) -> list[str]:
@@ -205,5 +229,5 @@ def _confounded_batches(table: StudyTable, features: FeatureTable) -> list[str]:
 def _without_icc(table: StudyTable, icc: Mapping[str, float] | None) -> list[str]:
     if icc is None:
         return []
-    lacking = [c for c in table.blocks["radiomics"] if c.split("__")[0] not in icc]
+    lacking = [c for c in table.blocks["radiomics"] if base_feature(c) not in icc]
     return [f"{len(lacking)} features are not in the ICC table: {', '.join(lacking[:_SHOWN])}"] if lacking else []

@@ -20,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from radiomics_talent.errors import ModelError, TalentError
 from radiomics_talent.modelling.estimators import candidates, new_model, new_preprocessing
 from radiomics_talent.modelling.folds import fewest_of_a_class, seed_of, stratified_by_patient
+from radiomics_talent.modelling.lesions import patient_scores
 from radiomics_talent.modelling.metrics import placements, youden_threshold
 from radiomics_talent.modelling.outcome import events_of
 from radiomics_talent.modelling.survival_metrics import concordance_pairs
@@ -54,6 +55,8 @@ class TrainingRows:
         Which block.
     radiomics : tuple of str
         Those columns that are radiomic features.
+    volumes_ml : ndarray of float64
+        Lesion volumes.
     icc : mapping, optional
         ICC by feature.
     """
@@ -64,6 +67,7 @@ class TrainingRows:
     columns: tuple[str, ...]
     block: Block
     radiomics: tuple[str, ...]
+    volumes_ml: NDArray[np.float64]
     icc: Mapping[str, float] | None = None
 
 
@@ -126,7 +130,7 @@ def fit_with_search(rows: TrainingRows, settings: ModelSettings, seed: int) -> F
     inner = out_of_fold[chosen].mean(axis=0)
     return FittedModel(
         pipeline=Pipeline([("prepare", prepare), ("model", model)]),
-        threshold=_threshold(rows.y, inner, settings),
+        threshold=_threshold(rows, inner, settings),
         choice=tuple(options[i] for i in chosen),
         inner_score=float(np.nanmean(scores[chosen])),
         inner_scores=inner,
@@ -235,7 +239,13 @@ def _metric(settings: ModelSettings, y: NDArray[Any], score: Floats) -> float:
             return float(pairs.mean()) if pairs.size else float("nan")
 
 
-def _threshold(y: NDArray[Any], scores: Floats, settings: ModelSettings) -> float:
+def _threshold(rows: TrainingRows, scores: Floats, settings: ModelSettings) -> float:
+    y = rows.y
+    names, first, row_of = np.unique(rows.patients, return_index=True, return_inverse=True)
+    if len(names) < len(y) and (y == y[first][row_of]).all():
+        # The cut-off is applied to patients, so it is taken from patients.
+        scores = patient_scores(scores[None], rows.patients, rows.volumes_ml, settings.lesion_to_patient)[0]
+        y = y[first]
     if settings.task == "survival":
         return float(np.median(scores))
     if isinstance(settings.threshold, float):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_PENALTIES = 30
-_PENALTY_RANGE = 1e3
+_PENALTIES = 20
+_PENALTY_RANGE = 1e2  # as glmnet has it for more features than rows
 
 
 class _Selector(SelectorMixin, BaseEstimator):  # type: ignore[misc]

@@ -130,9 +130,11 @@ def train(  # noqa: PLR0913
     report = report_validation(table, settings, tasks, results)
     findings = tuple(dict.fromkeys((*found, *report.findings)))
     model = _final_model(table, settings, outcome, icc, extraction, report, findings)
+    to_trust = save_model(model, folder)
+    if to_trust:
+        findings += (f"to load this model, vouch for the types of its estimator: --trust {' --trust '.join(to_trust)}",)
     result = TrainingResult(model, report, table, findings, resumed)
     _write_training(result, folder)
-    save_model(model, folder)
     return result
 
 

@@ -231,6 +231,7 @@ def training_rows(
         columns=table.blocks[block],
         block=block,
         radiomics=table.blocks["radiomics"],
+        volumes_ml=table.volumes_ml[train],
         icc=icc,
     )
 

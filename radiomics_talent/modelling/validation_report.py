@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from radiomics_talent.modelling.folds import permuted_outcome, seed_of
+from radiomics_talent.modelling.lesions import patient_scores
 from radiomics_talent.modelling.metrics import (
     Comparison,
     Estimate,
@@ -20,6 +21,7 @@ from radiomics_talent.modelling.metrics import (
     response_metrics,
 )
 from radiomics_talent.modelling.outcome import events_of
+from radiomics_talent.modelling.selection_frequency import selection_table
 from radiomics_talent.modelling.survival_metrics import (
     concordance_pairs,
     evaluation_times,
@@ -153,7 +155,8 @@ def report_validation(
     headline = "c_index" if settings.task == "survival" else "auc"
     permuted = _permuted(table, settings, tasks, results)
     value = model.metrics[headline].value
-    p_value = (1 + int((permuted >= value).sum())) / (1 + len(permuted)) if len(permuted) else float("nan")
+    as_good = int((permuted >= value).sum())
+    p_value = (1 + as_good) / (1 + len(permuted)) if len(permuted) else float("nan")
     model_tasks = [t for t in tasks if t.kind == "cv" and t.block == settings.block]
     said = dict.fromkeys(w for r in results.values() for w in r.warnings)
     return ValidationReport(
@@ -165,7 +168,7 @@ def report_validation(
         curve=_learning_curve(table, settings, tasks, results),
         holdout=_holdout(table, settings, tasks, results),
         selected=selection_table([results[t.key] for t in model_tasks]),
-        findings=(*said, *_performance_findings(blocks, settings.block, headline, p_value)),
+        findings=(*said, *_performance_findings(blocks, settings.block, headline, p_value, as_good)),
         predictions=_predictions(table, tasks, results),
     )
 
@@ -205,38 +208,10 @@ def to_units(table: StudyTable, settings: ModelSettings, score: Floats, threshol
     own_outcomes = bool((table.y != table.y[first][row_of]).any())
     if len(names) == len(table) or own_outcomes:
         return Scored(table.y, table.patients, score, score >= threshold, survival)
+    units = patient_scores(score, table.patients, table.volumes_ml, settings.lesion_to_patient)
     members = [np.flatnonzero(row_of == k) for k in range(len(names))]
-    how = settings.lesion_to_patient
-    if how == "largest-lesion":
-        members = [m[[int(np.argmax(np.nan_to_num(table.volumes_ml[m])))]] for m in members]
-    take = np.max if how == "maximum" else np.mean
-    units = np.stack([take(score[:, m], axis=1) for m in members], axis=1)
     curves = np.stack([survival[:, m].mean(axis=1) for m in members], axis=1) if survival.size else survival
     return Scored(table.y[first], names, units, units >= threshold[:, first], curves)
-
-
-def selection_table(results: Sequence[FoldResult]) -> pd.DataFrame:
-    """Return how often each column was in the model over folds, and with what weight.
-
-    Returns
-    -------
-    DataFrame
-        feature, folds (how often), frequency (0 to 1), mean_weight (over the folds that have one), same_sign (share
-        of those with the commoner sign); most frequent first.
-    """
-    weights: dict[str, list[float]] = {}
-    for result in results:
-        for name, weight in result.weights.items():
-            weights.setdefault(name, []).append(weight)
-    rows = []
-    for name, values in weights.items():
-        known = np.array([v for v in values if not np.isnan(v)])
-        up = float((known > 0).mean()) if len(known) else float("nan")
-        mean = float(known.mean()) if len(known) else float("nan")
-        rows.append((name, len(values), len(values) / len(results), mean, max(up, 1 - up)))
-    table = pd.DataFrame(rows, columns=["feature", "folds", "frequency", "mean_weight", "same_sign"])
-    order = np.lexsort((-table["mean_weight"].abs().fillna(0.0).to_numpy(), -table["folds"].to_numpy()))
-    return table.iloc[order].reset_index(drop=True)
 
 
 def _gather(
@@ -265,7 +240,7 @@ def _permuted(
             if task.kind == "permuted" and task.fold.repeat == number:
                 score[0, task.fold.test] = results[task.key].score
         y = table.y[permuted_outcome(table, settings.seed, number)]
-        values.append(_discrimination(y, score))
+        values.append(_discrimination(replace(table, y=y), settings, score))
     return np.array(values)
 
 
@@ -286,8 +261,7 @@ def _learning_curve(
             for task in group:
                 if task.fold.repeat == repeat:
                     score[0, task.fold.test] = results[task.key].score
-            known = ~np.isnan(score[0])
-            values.append(_discrimination(table.y[known], score[:, known]))
+            values.append(_discrimination(table, settings, score))
         points.append((int(patients), float(np.mean(values)), float(np.std(values))))
     return tuple(points)
 
@@ -298,8 +272,12 @@ def _holdout(
     task = next((t for t in tasks if t.kind == "holdout"), None)
     if task is None:
         return None
-    y, patients = table.y[task.fold.test], table.patients[task.fold.test]
-    score = np.array([results[task.key].score])
+    result = results[task.key]
+    scored = to_units(
+        _rows(table, task.fold.test), settings, np.array([result.score]),
+        np.full((1, len(task.fold.test)), result.threshold), np.empty((1, len(task.fold.test), 0)),
+    )  # fmt: skip
+    y, patients, score = scored.y, scored.patients, scored.score
     n, seed = settings.validation.bootstrap, seed_of(settings.seed, 10)
     if settings.task == "survival":
         agree, comparable = concordance_pairs(y, score)
@@ -311,11 +289,18 @@ def _holdout(
             }
 
         return estimates(c_index, patients, n, seed)["c_index"]
-    predicted = score >= results[task.key].threshold
-    return estimates(lambda w: response_metrics(y, score, predicted, w), patients, n, seed)["auc"]
+    return estimates(lambda w: response_metrics(y, score, scored.predicted, w), patients, n, seed)["auc"]
 
 
-def _discrimination(y: NDArray[Any], score: Floats) -> float:
+def _rows(table: StudyTable, rows: NDArray[np.intp]) -> StudyTable:
+    parts = {n: getattr(table, n)[rows] for n in ("y", "patients", "lesions", "sites", "volumes_ml")}
+    return replace(table, frame=table.frame.iloc[rows], **parts)
+
+
+def _discrimination(table: StudyTable, settings: ModelSettings, score: Floats) -> float:
+    """Return AUC or C-index of the units that the headline judges."""
+    scored = to_units(table, settings, score, np.zeros_like(score), np.empty((*score.shape, 0)))
+    y, score = scored.y, scored.score
     if y.dtype.names:
         agree, comparable = concordance_pairs(y, score)
         return float(agree.sum() / comparable.sum())
@@ -350,7 +335,7 @@ def _normal_tail(z: float) -> float:
 
 
 def _performance_findings(
-    blocks: Mapping[Block, BlockReport], block: Block, headline: str, p_value: float
+    blocks: Mapping[Block, BlockReport], block: Block, headline: str, p_value: float, as_good: int
 ) -> tuple[str, ...]:
     name = {"auc": "AUC", "c_index": "C-index"}[headline]
     model = blocks[block].metrics[headline]
@@ -362,10 +347,18 @@ def _performance_findings(
                 f"{name} {model.value:.3f} of the {block} model is not above that of {what} "
                 f"({report.metrics[headline].value:.3f})"
             )
-    if model.low <= 0.5:
+    if model.low <= 0.5 <= model.high:
         found.append(f"the interval of the {name}, {model}, holds 0.5: it may be chance")
-    if p_value > 0.05:
-        found.append(f"models of permuted outcomes did as well (permutation test, p = {p_value:.3f})")
+    if p_value > 0.05 and as_good:
+        found.append(f"{as_good} models of permuted outcomes did as well (permutation test, p = {p_value:.3f})")
+    elif p_value > 0.05:
+        found.append(f"too few permutations to tell the model from chance: p = {p_value:.3f} is the smallest possible")
+    below = [b for b, r in blocks.items() if r.metrics[headline].high < 0.5]
+    if below:
+        found.append(
+            f"{name} of {', '.join(below)} lies below 0.5 with its whole interval: in small cohorts pooled out-of-fold "
+            "scores of a model without signal do (docs/models.md); a difference from it is overstated"
+        )
     return tuple(found)
 
 

@@ -109,8 +109,8 @@ def test_interrupt_from_the_keyboard(tmp_path):
 
 
 def test_config(tmp_path):
-    names = [line.split()[0] for line in run("config", "list").output.splitlines()]
-    assert "talent-ct" in names
+    names = [line.split()[0] for line in run("config", "list").output.splitlines() if not line.endswith(":")]
+    assert {"talent-ct", "talent-response", "talent"} <= set(names)
     for name in names:
         shown = run("config", "show", name)
         assert shown.exit_code == 0
@@ -118,6 +118,7 @@ def test_config(tmp_path):
         path.write_text(shown.output, encoding="utf-8")
         assert run("config", "show", path).output == shown.output
     assert json.loads(run("config", "schema").output)["title"] == "ExtractionSettings"
+    assert json.loads(run("config", "schema", "--kind", "models").output)["title"] == "ModelSettings"
     wrong = run("config", "show", "talent-ctt")
     assert wrong.exit_code == 2
     assert "did you mean talent-ct" in wrong.stderr

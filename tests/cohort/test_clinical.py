@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radiomics_talent.cohort.clinical import cockcroft_gault, load_clinical, months_between
+from radiomics_talent.cohort.response_tables import RESPONSE_COLUMNS
 from radiomics_talent.errors import TableError
 from radiomics_talent.simulate.clinical import ClinicalRow, make_clinical_row
 from radiomics_talent.study_settings import StudySettings
@@ -241,13 +242,19 @@ def test_only_ids(tmp_path):
     assert (loaded.frame.shape, loaded.columns, loaded.findings) == ((2, 0), {}, ())
 
 
+def test_the_dictionary_knows_every_column_that_recist_writes():
+    assert set(RESPONSE_COLUMNS) <= set(TALENT.columns) | {"patient_id"}
+    allowed = {"cohort"}
+    assert {c for c in RESPONSE_COLUMNS if c in TALENT.columns and TALENT.columns[c].role == "covariate"} <= allowed
+
+
 def test_the_response_table_of_recist_holds_no_covariate_of_its_own(tmp_path):
     text = (
         "patient_id,cohort,treatment,best_overall_response,best_overall_response_confirmed,objective_response,"
         "objective_response_confirmed,clinical_benefit,best_change_percent,pfs_days,pfs_event,os_days,os_event,"
-        "n_targets,baseline_sum_mm,measurable,measurable_reason,surprise\n"
-        "1,A,lenvatinib,PR,SD,1,0,1,-34.5,400,1,700,0,2,80.5,1,two lesions,x\n"
-        "2,B,lenvatinib,Non-CR/Non-PD,Non-CR/Non-PD,0,0,1,,300,0,,,0,,0,no target,y\n"
+        "n_targets,baseline_sum_mm,measurable_disease,measurable_disease_reason,n_visits,clinical_benefit_rule,surprise\n"
+        "1,A,lenvatinib,PR,SD,1,0,1,-34.5,400,1,700,0,2,80.5,1,two lesions,3,CR or PR,x\n"
+        "2,B,lenvatinib,Non-CR/Non-PD,Non-CR/Non-PD,0,0,1,,300,0,,,0,,0,no target,2,CR or PR,y\n"
     )
     loaded = load(tmp_path, text)
     assert loaded.findings == (

@@ -660,7 +660,7 @@ def test_doubts(tmp_path):
         "1: 3 target lesions in liver, RECIST 1.1 takes at most 2 an organ",
         "1: target T5 has 8 mm at baseline, less than the 10 mm",
         "1: last contact is on day 20, but there is a visit on day 56",
-        "2: the first visit is on day 100 and was taken as baseline",
+        "2: the first visit is on day 100, after treatment began, and was taken as baseline",
         "3: baseline is on day -40",
     ):
         assert sentence in text

@@ -42,7 +42,17 @@ def seal(folder):
     """Make model.yaml agree with the files, as somebody who tampers with a model would."""
     record = yaml.safe_load((folder / "model.yaml").read_text())
     record["sha256"] = {n: model_module._sha256(folder / n) for n in ("model.skops", "golden.csv")}
+    record["record_sha256"] = model_module._record_sha256(record)
     (folder / "model.yaml").write_text(yaml.safe_dump(record))
+
+
+def test_a_changed_cut_off_is_refused(folder):
+    text = (folder / "model.yaml").read_text()
+    record = yaml.safe_load(text)
+    record["thresholds"]["radiomics"] = 0.999
+    (folder / "model.yaml").write_text(yaml.safe_dump(record))
+    with pytest.raises(ModelError, match="the record was changed after the model was saved"):
+        load_model(folder)
 
 
 def test_round_trip(folder):
@@ -118,6 +128,7 @@ def test_a_missing_file(folder):
 def test_a_damaged_record(folder, change, sentence):
     record = yaml.safe_load((folder / "model.yaml").read_text())
     (folder / "model.yaml").write_text(yaml.safe_dump(record | change))
+    seal(folder)
     with pytest.raises(ModelError, match=sentence):
         load_model(folder)
 
