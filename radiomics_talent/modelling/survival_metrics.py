@@ -81,7 +81,8 @@ def brier_contributions(y: NDArray[Any], survival: Floats, times: Floats) -> Flo
     """
     censoring = CensoringDistributionEstimator().fit(y)
     at_times = censoring.predict_proba(times)
-    at_event = np.where(y["event"], censoring.predict_ipcw(y), 0.0)
+    # After the last time of the score the weight may be infinite; such events count as alive throughout.
+    at_event = np.where(y["event"] & (y["time"] <= times[-1]), censoring.predict_ipcw(y), 0.0)
     died = (y["time"][:, None] <= times[None, :]) & y["event"][:, None]
     alive = y["time"][:, None] > times[None, :]
     ipcw = np.divide(1.0, at_times, out=np.zeros_like(at_times), where=at_times > 0)

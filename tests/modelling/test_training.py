@@ -239,3 +239,72 @@ def test_odd_names_and_cells(tmp_path):
     assert "größe" in result.table.blocks["clinical"]
     assert any("hold no value: original_firstorder_f4" in f for f in result.findings)
     assert any("are constant: original_firstorder_f5" in f for f in result.findings)
+
+
+@pytest.mark.parametrize("name", ["response", "pfs_days"])
+def test_combat_never_sees_an_end_point(tmp_path, name):
+    combat = {"combat": {"batch": "kernel", "covariates": [name]}}
+    with pytest.raises(ConfigError, match=rf"preprocess\.combat\.covariates: {name} is an end point"):
+        run(tmp_path, preprocess=combat)
+
+
+def test_combat_without_a_batch_says_so(tmp_path):
+    frame = feature_table().frame.assign(slice_thickness_mm=np.nan)
+    result = run(
+        tmp_path,
+        features=FeatureTable(frame),
+        preprocess={"combat": {"batch": "slice_thickness_mm"}},
+        validation={"permutations": 0, "learning_curve": []},
+    )
+    assert 0 <= result.report.blocks["radiomics"].metrics["auc"].value <= 1
+
+
+def test_a_model_is_not_scored_without_its_own_columns(tmp_path):
+    run(tmp_path, block="combined")
+    bare = clinical_table(tmp_path, age=None)
+    with pytest.raises(ModelError, match="the model needs age, which the clinical table does not have"):
+        evaluate(load_model(tmp_path / "model"), feature_table(seed=7), bare)
+
+
+def test_other_types_of_a_column_are_named(tmp_path):
+    run(tmp_path)
+    text = clinical_table(tmp_path, age="54 years")
+    with pytest.raises(ModelError, match="column age held numbers in training and holds text here"):
+        evaluate(load_model(tmp_path / "model"), feature_table(seed=7), text)
+
+
+def test_at_level_lesion_patients_are_judged_everywhere(tmp_path):
+    by_patient = run(tmp_path, "patient", features=feature_table(lesions=3))
+    by_lesion = run(tmp_path, "lesion", features=feature_table(lesions=3), level="lesion")
+    volume = [r.report.blocks["volume"].metrics["auc"].value for r in (by_patient, by_lesion)]
+    # The baseline is the patient's burden at both levels.
+    assert volume[0] == pytest.approx(volume[1], abs=0.1)
+    last = by_lesion.report.curve[-1]
+    assert last[1] == pytest.approx(by_lesion.report.blocks["radiomics"].metrics["auc"].value, abs=1e-12)
+
+
+def test_models_that_give_no_probability_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="gives no probability"):
+        run(tmp_path, models={"sklearn.svm.LinearSVC": {}})
+
+
+def test_a_leak_of_time_and_of_missingness_is_seen(tmp_path):
+    clinical = clinical_table(tmp_path)
+    weeks = clinical.frame["pfs_days"].to_numpy() / 7
+    reason = np.where(np.arange(40) % 2, "toxicity", "")
+    settings = quick_settings(
+        task="survival", models={"coxnet": {"alphas": [[0.1]]}},
+        validation={"repeats": 1, "permutations": 0, "learning_curve": []},
+    )  # fmt: skip
+    result = run(
+        tmp_path, "a", clinical=clinical_table(tmp_path, weeks=weeks), outcome=Outcome("pfs_days"), settings=settings
+    )
+    assert any(f.startswith("weeks: alone it orders the times") for f in result.findings)
+    other = run(tmp_path, "b", clinical=clinical_table(tmp_path, reason=reason))
+    assert any("reason" in f and "filled in tells the outcome" in f for f in other.findings)
+
+
+def test_names_with_two_underscores(tmp_path):
+    frame = feature_table().frame.rename(columns={"original_firstorder_f1": "ct__f1"})
+    run(tmp_path, features=FeatureTable(frame))
+    assert evaluate(load_model(tmp_path / "model"), FeatureTable(frame), clinical_table(tmp_path)).blocks
