@@ -137,6 +137,9 @@ def survival_curves(model: Any, X: NDArray[np.float64], times: NDArray[np.float6
     for function in model.predict_survival_function(X):
         at = np.searchsorted(function.x, times, side="right") - 1
         values = function.a * function.y + function.b
+        # A risk too large for a float makes the power of a baseline of about 1 infinite or no number: nothing has
+        # happened until then.
+        values = np.clip(np.nan_to_num(values, nan=1.0, posinf=1.0), 0.0, 1.0)
         curves.append(np.where(at < 0, 1.0, values[np.maximum(at, 0)]))
     return np.asarray(curves)
 

@@ -291,7 +291,7 @@ def test_models_that_give_no_probability_are_refused(tmp_path):
 def test_a_leak_of_time_and_of_missingness_is_seen(tmp_path):
     clinical = clinical_table(tmp_path)
     weeks = clinical.frame["pfs_days"].to_numpy() / 7
-    reason = np.where(np.arange(40) % 2, "toxicity", "")
+    reason = np.where(np.arange(40) % 2, np.resize(["", "toxicity", "", "patient's wish"], 40), "")
     settings = quick_settings(
         task="survival", models={"coxnet": {"alphas": [[0.1]]}},
         validation={"repeats": 1, "permutations": 0, "learning_curve": []},
