@@ -168,7 +168,7 @@ def _value(text: str, name: str, column: ColumnSettings, *, where: str) -> Value
     if column.type == "flag":
         return float(_level(text, name, column, where=where) == FLAG_LEVELS[1])
     if column.type == "date":
-        return _iso_date(text, name, where=where)
+        return iso_date(text, name, where=where)
     return text if column.levels is None else _level(text, name, column, where=where)
 
 
@@ -213,7 +213,14 @@ def _number(text: str, name: str, column: ColumnSettings, *, where: str) -> floa
     return value
 
 
-def _iso_date(text: str, name: str, *, where: str) -> str:
+def iso_date(text: str, name: str, *, where: str) -> str:
+    """Return a date as YYYY-MM-DD from the ways in which people write it unambiguously.
+
+    Raises
+    ------
+    TableError
+        It is no such date.
+    """
     for pattern, order in _DATES:
         match = re.fullmatch(pattern, text)
         if match and _FIRST_YEAR <= int(match[order[0]]) <= _LAST_YEAR:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from radiomics_talent.cohort.clinical import MISSING, iso_date
 from radiomics_talent.cohort.patient_course import TOO_SMALL, MeasurementRow, PersonRow, Role, build_course, doubts_of
 from radiomics_talent.cohort.spreadsheet import column_name, number, read_sheet
 from radiomics_talent.cohort.visit_response import PatientCourse, ResponseRules
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Cells = dict[str, str]
+_IDS = frozenset({"patient_id", "lesion_id", "cohort"})
 
 REQUIRED = ("patient_id", "lesion_id", "role", "diameter_mm")
 """Columns of measurements.csv without which a row says nothing; one of `DAYS` must be there too."""
@@ -50,7 +52,7 @@ _WORDS = {
     "absent": ("absent", "disappeared", "gone", "resolved"),
     "unequivocal progression": ("unequivocal progression", "unequivocal pd", "progression", "pd"),
     "equivocal": ("equivocal",),
-    "not evaluable": ("not evaluable", "not evaluated", "not measured", "ne", "na", "n/a", "nan"),
+    "not evaluable": ("not evaluable", "not evaluated", "not measured", "ne"),
     TOO_SMALL: (TOO_SMALL, "too small", "tstm", "<5", "< 5"),
 }
 _SPELLINGS = {spelling: word for word, spellings in _WORDS.items() for spelling in spellings}
@@ -216,7 +218,13 @@ def _refuse_misspelt(names: Sequence[str], *, where: str) -> None:
         raise TableError(f"unknown column {name!r}; did you mean {near}?", where=where)
 
 
+def _without_marks(cells: Cells) -> Cells:
+    """Return the cells with what other programs write for nothing (NA, NaN) as nothing; ids stay what they are."""
+    return {k: "" if v.casefold() in MISSING and k not in _IDS else v for k, v in cells.items()}
+
+
 def _measurement(row: int, cells: Cells, *, where: str) -> MeasurementRow:
+    cells = _without_marks(cells)
     lesion = cells["lesion_id"]
     if not lesion:
         raise TableError("lesion_id is empty; name the lesion", where=where)
@@ -242,6 +250,7 @@ def _measurement(row: int, cells: Cells, *, where: str) -> MeasurementRow:
 
 
 def _person(cells: Cells, *, where: str) -> PersonRow:
+    cells = _without_marks(cells)
     return PersonRow(
         where,
         cells.get("cohort", ""),
@@ -305,10 +314,7 @@ def _when(cells: Cells, name: str, *, where: str) -> float | dt.date | None:
 
 def _date(cells: Cells, column: str, *, where: str) -> dt.date | None:
     text = cells.get(column, "")
-    try:
-        return dt.date.fromisoformat(text) if text else None
-    except ValueError:
-        raise TableError(f"{column} is {text!r}, expected a date such as 2016-04-30, or nothing", where=where) from None
+    return dt.date.fromisoformat(iso_date(text, column, where=where)) if text else None
 
 
 def _strangers(book: _Book, measurements: str, patients: str) -> list[str]:

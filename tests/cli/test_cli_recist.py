@@ -187,3 +187,36 @@ def test_names_of_any_language(tmp_path):
     )
     assert run(path, "--out", tmp_path / "r.csv").exit_code == 0
     assert [r["patient_id"] for r in rows(tmp_path / "r.csv")] == ["Ñandú $1", "NA"]
+
+
+def test_nothing_as_other_programs_write_it(tmp_path):
+    """R's NA, German dates, and a diameter of two numbers."""
+    (tmp_path / "m.csv").write_text(
+        HEAD
+        + "1,-5,T1,target,50,NA\n1,60,T1,target,30,NaN\n1,60,N1,non-target,NA,present\n1,-5,N1,non-target,NA,present\n"
+        "2,-5,T1,target,50,\n2,60,T1,target,3 5,\n"
+    )
+    (tmp_path / "p.csv").write_text("patient_id,last_contact_day,death_day,cohort\n1,100,NA,A\n2,NA,NA,A\n")
+    result = run(tmp_path / "m.csv", "--patients", tmp_path / "p.csv", "--out", tmp_path / "r.csv")
+    assert result.exit_code == 1
+    assert "diameter_mm is '3 5', expected a number" in result.output
+    (one,) = rows(tmp_path / "r.csv")
+    assert (one["patient_id"], one["best_overall_response"]) == ("1", "PR")
+    (tmp_path / "d.csv").write_text(
+        "patient_id,visit_date,lesion_id,role,diameter_mm\n1,30.04.2016,T1,target,50\n1,30.06.2016,T1,target,30\n"
+    )
+    assert run(tmp_path / "d.csv", "--out", tmp_path / "d" / "r.csv").exit_code == 0
+
+
+def test_what_is_no_target_and_no_single_visit(tmp_path):
+    (tmp_path / "m.csv").write_text(
+        "patient_id,visit_day,lesion_id,role,diameter_mm,node\n"
+        "1,-5,L1,target,9,yes\n1,60,L1,target,9,yes\n"
+        "2,-5,T1,target,50,no\n2,-4,T2,target,50,no\n2,56,T1,target,30,no\n2,57,T2,target,30,no\n"
+        "3,10,T1,target,50,no\n3,60,T1,target,30,no\n"
+    )
+    result = run(tmp_path / "m.csv", "--out", tmp_path / "r.csv")
+    assert result.exit_code == 1
+    assert "target lesion L1 is a node of 9 mm at baseline" in result.output
+    assert "2: days -4" in result.output or "2: days 56 and 57 hold different lesions (T1; T2)" in result.output
+    assert "3: the first visit is on day 10, after treatment began" in result.output
