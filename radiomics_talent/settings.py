@@ -85,7 +85,7 @@ class PyRadiomicsSettings(_Frozen):
     resegmentMode: Literal["absolute", "relative", "sigma"] = Field("absolute", description="How resegmentRange is meant")
     resegmentShape: bool = Field(default=False, description="Use the resegmented lesion for shape too")
     preCrop: bool = Field(default=False, description="Crop to the lesion and padDistance before filtering, without resampling")
-    sigma: tuple[Positive, ...] = Field((), description="LoG: filter widths in mm, at least a tenth of a voxel; feature names always show the decimal point (log-sigma-1-0-mm-3D)")
+    sigma: tuple[Positive, ...] = Field((), description="LoG: filter widths in mm, at least a tenth of a voxel; feature names carry it as it is spelt (log-sigma-1-mm-3D for 1, log-sigma-1-0-mm-3D for 1.0)")
     start_level: int = Field(0, ge=0, description="Wavelet: first level")
     level: int = Field(1, gt=0, description="Wavelet: number of levels")
     wavelet: str = Field("coif1", description="Wavelet: name as PyWavelets has it")
@@ -107,12 +107,6 @@ class PyRadiomicsSettings(_Frozen):
     @classmethod
     def _null_is_default(cls, value: object, info: ValidationInfo) -> object:
         return cls.model_fields[info.field_name or ""].default if value is None else value
-
-    @field_validator("sigma")
-    @classmethod
-    def _one_spelling(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        # PyRadiomics writes sigma into feature names as it is spelt: log-sigma-1-mm-3D or log-sigma-1-0-mm-3D.
-        return tuple(map(float, value))
 
 
 # fmt: off
@@ -305,7 +299,8 @@ def _refuse_unknown_wavelet(name: str) -> None:
 def _numbers_spelt_once(data: Any) -> Any:
     """Write whole numbers without a decimal point, at any depth: 25 and 25.0 are the same setting."""
     if isinstance(data, dict):
-        return {k: _numbers_spelt_once(v) for k, v in data.items()}
+        # PyRadiomics writes sigma into feature names as it is spelt, so 1 and 1.0 give other columns.
+        return {k: list(map(str, v)) if k == "sigma" else _numbers_spelt_once(v) for k, v in data.items()}
     if isinstance(data, list):
         return [_numbers_spelt_once(v) for v in data]
     return int(data) if isinstance(data, float) and data.is_integer() else data
