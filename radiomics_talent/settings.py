@@ -300,7 +300,7 @@ def _numbers_spelt_once(data: Any) -> Any:
     """Write whole numbers without a decimal point, at any depth: 25 and 25.0 are the same setting."""
     if isinstance(data, dict):
         # PyRadiomics writes sigma into feature names as it is spelt, so 1 and 1.0 give other columns.
-        return {k: list(map(str, v)) if k == "sigma" else _numbers_spelt_once(v) for k, v in data.items()}
+        return {k: v if k == "sigma" else _numbers_spelt_once(v) for k, v in data.items()}
     if isinstance(data, list):
         return [_numbers_spelt_once(v) for v in data]
     return int(data) if isinstance(data, float) and data.is_integer() else data

@@ -118,7 +118,7 @@ def test_hash_ignores_spelling(tmp_path, one, other):
     assert settings_from(tmp_path, one).hash == settings_from(tmp_path, other).hash
 
 
-def test_a_width_in_feature_names_has_one_spelling(tmp_path):
+def test_a_width_keeps_the_spelling_that_feature_names_carry(tmp_path):
     # PyRadiomics names log-sigma-1-mm-3D or log-sigma-1-0-mm-3D: a resumed table would have both.
     settings = settings_from(tmp_path, "imageType: {LoG: {sigma: [1, 2.5]}}")
     assert [str(s) for s in settings.to_pyradiomics()["imageType"]["LoG"]["sigma"]] == ["1", "2.5"]
