@@ -125,7 +125,8 @@ CATALOGUE: dict[str, FindingKind] = {
     # --- masks
     "mask-unreadable": FindingKind("error", "The mask file is not an RTSTRUCT, DICOM SEG, NIfTI or NRRD that can be read.", "Export the mask again in one of these formats.", MaskError),
     "mask-unlinked": FindingKind("warning", "No CT series was found that the RTSTRUCT or SEG refers to.", "Put the CT below the indexed folder.", MaskError),
-    "mask-other-frame": FindingKind("error", "The mask's FrameOfReferenceUID is not the scan's.", "Give the scan that the lesion was drawn on.", MaskError),
+    "mask-other-frame": FindingKind("error", "The mask's FrameOfReferenceUID is not the scan's.", "Give the scan that the lesion was drawn on, or set mask.require_same_patient: false.", MaskError),
+    "mask-other-patient": FindingKind("error", "The mask's PatientID is not the scan's.", "Give the mask of this patient, or set mask.require_same_patient: false if only one of them was pseudonymised.", MaskError),
     "mask-other-series": FindingKind("warning", "The mask was drawn on another series in the same frame of reference.", "See that patient and phase are the same.", MaskError),
     "referenced-slices-missing": FindingKind("error", "The mask was drawn on slices that are not in the series (a warning where the lesion is far from both ends and not resampled along z, and with geometry.allow_gaps).", "Copy or export the whole series again, or set geometry.allow_gaps: true to do without.", MaskError),
     "label-absent": FindingKind("error", "The label of the row is not in the mask.", "Take one of the labels listed, or map spellings with mask.roi_names.", MaskError),

@@ -107,6 +107,7 @@ class ModelSettings(_Frozen):
     search: SearchSettings = Field(default_factory=SearchSettings, description="Inner cross-validation")
     validation: ValidationSettings = Field(default_factory=ValidationSettings, description="Outer cross-validation")
     threshold: Literal["youden"] | Share = Field("youden", description="Cut-off between the classes: Youden's index on the training rows' own out-of-fold scores, or a probability")
+    refits: int = Field(30, ge=0, description="Refits on bootstrap samples of the patients that travel with the model: the interval of a new patient's score; 0 for none")
     horizon_days: tuple[Annotated[float, Field(gt=0)], ...] = Field((180.0, 365.0, 730.0), description="Survival: times of the time-dependent AUC")
     seed: int = Field(2678780, ge=0, description="The only source of chance")
 

@@ -133,6 +133,7 @@ class MaskSettings(_Frozen):
     roi_names: dict[str, tuple[str, ...]] = Field({}, description="Label of the cohort table: regular expressions for the ROI names it stands for (whole name, any case)")
     components: Literal["keep", "largest", "split"] = Field("keep", description="A lesion of several parts: keep as one, keep the largest, or split into lesions <lesion_id>.1, .2 ... by volume")
     seg_fraction_threshold: float = Field(0.5, gt=0, le=1, description="Fractional DICOM SEG: a voxel belongs to the lesion from this fraction on")
+    require_same_patient: bool = Field(default=True, description="Refuse a DICOM mask whose FrameOfReferenceUID or PatientID is not the scan's; false only warns, and places the mask by its coordinates")
     volume_tolerance: float = Field(0.25, gt=0, description="Largest relative difference between an RTSTRUCT's mask and the volume inside its contours")
 
     # fmt: on

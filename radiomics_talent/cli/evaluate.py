@@ -59,7 +59,7 @@ def evaluate(
     from radiomics_talent.modelling.evaluation import write_evaluation
     from radiomics_talent.modelling.model import load_model
     from radiomics_talent.modelling.outcome import Outcome
-    from radiomics_talent.modelling.tables import extraction_settings, read_features, read_lesion_outcomes
+    from radiomics_talent.modelling.tables import extraction_record, read_features, read_lesion_outcomes
     from radiomics_talent.reporting.model_figures import save_figures, validation_figures
     from radiomics_talent.study_settings import StudySettings
 
@@ -75,7 +75,7 @@ def evaluate(
         read_features(features),
         load_clinical(clinical, StudySettings.from_yaml(study) if study else None),
         target,
-        extraction=extraction_settings(features),
+        extraction=extraction_record(features),
     )
     write_evaluation(result, out)
     save_figures(validation_figures(result.blocks, trained.settings.block, "external"), out / "figures")

@@ -51,6 +51,9 @@ def train(
     icc: Path | None = typer.Option(
         None, "--icc", help="Table of feature and icc, for the stability and correlation filters.", metavar="ICC.CSV"
     ),
+    synthetic: bool = typer.Option(
+        False, "--synthetic", help="The patients are invented: card, pages and every score will say so."
+    ),
     jobs: int = typer.Option(
         0, "--jobs", "-j", min=0, help="Worker processes; 0 takes every CPU. Numbers do not depend on it."
     ),
@@ -58,7 +61,7 @@ def train(
 ) -> None:
     """Validate a model by repeated nested cross-validation, fit it on all patients, and write it with its card.
 
-    Writes into MODEL: model.skops, model.yaml, golden.csv, card.md, metrics.json, cv_predictions.csv,
+    Writes into MODEL: model.skops, refits.skops, model.yaml, golden.csv, card.md, metrics.json, cv_predictions.csv,
     selected_features.csv, left_out.csv and figures/. The same command goes on with a training that was stopped.
 
     Example: radiomics-talent train run --clinical clinical.csv --outcome best_overall_response --positive CR,PR
@@ -68,7 +71,7 @@ def train(
     from radiomics_talent.cohort.clinical import load_clinical
     from radiomics_talent.model_settings import ModelSettings
     from radiomics_talent.modelling.outcome import Outcome
-    from radiomics_talent.modelling.tables import extraction_settings, read_features, read_icc, read_lesion_outcomes
+    from radiomics_talent.modelling.tables import extraction_record, read_features, read_icc, read_lesion_outcomes
     from radiomics_talent.modelling.training import train as run_training
     from radiomics_talent.reporting.model_card import write_card
     from radiomics_talent.reporting.model_figures import save_figures, training_figures
@@ -88,7 +91,8 @@ def train(
                 settings,
                 out,
                 icc=None if icc is None else read_icc(icc),
-                extraction=extraction_settings(features),
+                extraction=extraction_record(features),
+                synthetic=synthetic,
                 jobs=jobs or usable_cpus(),
                 progress=bar,
             )

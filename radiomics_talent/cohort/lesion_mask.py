@@ -100,7 +100,7 @@ def _inspect_rtstruct(lesion: Lesion, scan: Scan, settings: ExtractionSettings, 
     if isinstance(chosen, Finding):
         return (chosen,), None
     frame = by_label[chosen.key].frame_of_reference_uid or header.frame_of_reference_uid
-    findings = inspect_reference(header, frame, scan, where)
+    findings = inspect_reference(header, frame, scan, settings, where)
     if any(f.is_error for f in findings):
         return findings, None
     more, mask = read(chosen.key)
@@ -109,7 +109,7 @@ def _inspect_rtstruct(lesion: Lesion, scan: Scan, settings: ExtractionSettings, 
 
 def _inspect_seg(lesion: Lesion, scan: Scan, settings: ExtractionSettings, header: SegHeader) -> Found:
     where = str(lesion.mask)
-    findings = inspect_reference(header, header.frame_of_reference_uid, scan, where)
+    findings = inspect_reference(header, header.frame_of_reference_uid, scan, settings, where)
     if any(f.is_error for f in findings):
         return findings, None
 

@@ -15,26 +15,38 @@ if TYPE_CHECKING:
     from radiomics_talent.cohort.scan import Scan
     from radiomics_talent.dicom.rtstruct import RtStruct
     from radiomics_talent.dicom.seg import SegHeader
+    from radiomics_talent.findings import Level
     from radiomics_talent.settings import ExtractionSettings
 
 NEAR_END = 5
 """Slices lost at an end of the series matter to a lesion that is nearer than this to either end."""
 
 
-def inspect_reference(header: RtStruct | SegHeader, its: str, scan: Scan, where: str) -> tuple[Finding, ...]:
-    """Compare frame of reference (`its`) and series of a mask with those of the scan."""
+def inspect_reference(
+    header: RtStruct | SegHeader, its: str, scan: Scan, settings: ExtractionSettings, where: str
+) -> tuple[Finding, ...]:
+    """Compare frame of reference (`its`), patient and series of a mask with those of the scan."""
+    level: Level = "error" if settings.mask.require_same_patient else "warning"
+    findings = []
+    if header.patient_id.strip() and scan.patient_id.strip() and header.patient_id.strip() != scan.patient_id.strip():
+        # Neither PatientID is quoted: this sentence goes into logs and tables.
+        sentence = (
+            "its PatientID is not that of the scan; give the mask of this patient, or set mask.require_same_patient: "
+            "false if only one of the two was pseudonymised"
+        )
+        findings.append(Finding("mask-other-patient", sentence, where, severity=level))
     mine = scan.frame_of_reference_uid
     if mine and its and mine != its:
         sentence = f"was drawn in FrameOfReferenceUID {its}, the scan has {mine}; give the scan that it was drawn on"
-        return (Finding("mask-other-frame", sentence, where),)
+        return (*findings, Finding("mask-other-frame", sentence, where, severity=level))
     series = header.series_instance_uids
     if scan.series_instance_uid and series and scan.series_instance_uid not in series:
         sentence = (
             f"was drawn on series {', '.join(series)} and is used on {scan.series_instance_uid} in the same frame of "
             "reference; see that patient and phase are the same"
         )
-        return (Finding("mask-other-series", sentence, where),)
-    return ()
+        findings.append(Finding("mask-other-series", sentence, where))
+    return tuple(findings)
 
 
 def inspect_completeness(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +58,8 @@ class Scan:
         Of every image of the DICOM series that is there, also outside this volume.
     n_interpolated : int
         Missing slices that were filled, as the settings allow.
+    patient_id : str
+        PatientID of a DICOM series: to be compared with the mask's, never written.
     """
 
     image: sitk.Image
@@ -68,6 +70,7 @@ class Scan:
     path: Path
     sop_instance_uids: frozenset[str] = frozenset()
     n_interpolated: int = 0
+    patient_id: str = field(default="", repr=False)
 
     @property
     def geometry(self) -> Geometry:
@@ -214,6 +217,7 @@ def _inspect_dicom(lesion: Lesion, settings: ExtractionSettings) -> tuple[tuple[
         lesion.image,
         found.sop_instance_uids,
         series.sop_instance_uids.count(""),
+        series.patient_id,
     )
 
 

@@ -42,6 +42,8 @@ class CTSeries:
         PixelPaddingValue in HU.
     findings : tuple of Finding
         What is odd about the volume, none of level error.
+    patient_id : str
+        PatientID of its first slice: to be compared, never written.
     """
 
     image: sitk.Image
@@ -50,6 +52,7 @@ class CTSeries:
     sop_instance_uids: tuple[str, ...]
     padding_hu: float | None
     findings: tuple[Finding, ...]
+    patient_id: str = ""
 
 
 def load_ct(files: Sequence[Path], settings: GeometrySettings, *, where: str) -> CTSeries:
@@ -119,7 +122,9 @@ def inspect_ct(
     image, uids = _build_image(volume, slices, stack)
     first = slices[0].instance
     done = _sorted(findings)
-    series = CTSeries(image, first.frame_of_reference_uid, first.series_instance_uid, uids, padding, done)
+    series = CTSeries(
+        image, first.frame_of_reference_uid, first.series_instance_uid, uids, padding, done, first.patient_id
+    )
     return done, series
 
 

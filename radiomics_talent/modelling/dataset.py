@@ -226,7 +226,40 @@ def _batch_column(
     clinical: ClinicalTable,
     outcome: Outcome,
 ) -> pd.DataFrame | None:
-    """Return the columns that ComBat reads: the batch, and the covariates whose effect it keeps."""
+    """Return the columns that ComBat reads, none of which may be an end point."""
+    for name in settings.preprocess.combat.covariates if settings.preprocess.combat is not None else ():
+        if name in clinical.columns and (
+            name in {outcome.name, outcome.event}
+            or clinical.columns[name].role == "endpoint"
+            or looks_like_endpoint(name)
+        ):
+            raise ConfigError(
+                f"preprocess.combat.covariates: {name} is an end point; ComBat must not see it; remove it"
+            )
+    return batch_columns(settings, lesions, rows, patients)
+
+
+def batch_columns(
+    settings: ModelSettings, lesions: pd.DataFrame, rows: pd.DataFrame, patients: NDArray[np.str_]
+) -> pd.DataFrame | None:
+    """Return the columns that ComBat reads: the batch, and the covariates whose effect it keeps.
+
+    Parameters
+    ----------
+    settings : ModelSettings
+        Its section ``preprocess.combat``; without it there are none.
+    lesions : DataFrame
+        Key columns of the feature table.
+    rows : DataFrame
+        Clinical row of each row of the study.
+    patients : ndarray of str
+        Patient of each row of the study.
+
+    Raises
+    ------
+    ConfigError
+        A column does not exist.
+    """
     combat = settings.preprocess.combat
     if combat is None:
         return None
@@ -241,14 +274,6 @@ def _batch_column(
     for name in combat.covariates:
         if name not in rows.columns:
             raise ConfigError(f"preprocess.combat.covariates: the clinical table has no column {name}")
-        if (
-            name in {outcome.name, outcome.event}
-            or clinical.columns[name].role == "endpoint"
-            or looks_like_endpoint(name)
-        ):
-            raise ConfigError(
-                f"preprocess.combat.covariates: {name} is an end point; ComBat must not see it; remove it"
-            )
         columns[f"{BATCH_PREFIX}{name}"] = rows[name].to_numpy()
     return pd.DataFrame(columns)
 

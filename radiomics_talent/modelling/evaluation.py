@@ -14,13 +14,13 @@ from radiomics_talent.errors import ConfigError, ModelError
 from radiomics_talent.modelling.dataset import build_study_table
 from radiomics_talent.modelling.lesions import base_feature
 from radiomics_talent.modelling.model import fingerprint_rows
+from radiomics_talent.modelling.new_patients import check_column_types
 from radiomics_talent.modelling.outcome import Outcome
 from radiomics_talent.modelling.record import block_record, counts, write_frame, write_json, write_left_out
 from radiomics_talent.modelling.survival_metrics import evaluation_times
 from radiomics_talent.modelling.validation_report import judge, to_units
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from radiomics_talent.cohort.clinical import ClinicalTable
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from radiomics_talent.model_settings import Block
     from radiomics_talent.modelling.dataset import StudyTable
     from radiomics_talent.modelling.model import ResponseModel
+    from radiomics_talent.modelling.tables import ExtractionRecord
     from radiomics_talent.modelling.validation_report import BlockReport
 
 
@@ -62,7 +63,7 @@ def evaluate(
     clinical: ClinicalTable,
     outcome: Outcome | None = None,
     *,
-    extraction: Mapping[str, Any] | None = None,
+    extraction: ExtractionRecord | None = None,
 ) -> EvaluationResult:
     """Score a cohort with a model as it is, and judge the scores: external validation.
 
@@ -74,8 +75,8 @@ def evaluate(
         Tables of the cohort.
     outcome : Outcome, optional
         Where the outcome has other names than in training.
-    extraction : mapping, optional
-        Settings that the features were extracted with, to compare with those of the training.
+    extraction : ExtractionRecord, optional
+        How the features were extracted, to compare with the training.
 
     Raises
     ------
@@ -96,7 +97,7 @@ def evaluate(
         )
     table = build_study_table(features, clinical, given, settings)
     _check_external(table)
-    _check_types(model, table)
+    check_column_types(model, table.frame)
     frame = table.frame.reindex(columns=list(dict.fromkeys([*table.frame.columns, *used])))
     times = evaluation_times(table.y) if settings.task == "survival" else np.empty(0)
     blocks: dict[Block, BlockReport] = {}
@@ -151,17 +152,6 @@ def _check_external(table: StudyTable) -> None:
         raise ConfigError(f"none of {len(table)} rows has the event: nothing can be judged; see the event column")
 
 
-def _check_types(model: ResponseModel, table: StudyTable) -> None:
-    for column in model.domain:
-        if column.name not in table.frame.columns or table.frame[column.name].isna().all():
-            continue
-        is_number = table.frame[column.name].dtype.kind in "fiub"
-        if is_number != (column.levels is None):
-            trained = "numbers" if column.levels is None else f"levels ({', '.join(column.levels[:4])})"
-            found = "numbers" if is_number else "text"
-            raise ModelError(f"column {column.name} held {trained} in training and holds {found} here; code it alike")
-
-
 def _domain_findings(model: ResponseModel, table: StudyTable) -> list[str]:
     """Say which rows were trained on, and which values training never saw."""
     found = []
@@ -192,10 +182,11 @@ def _domain_findings(model: ResponseModel, table: StudyTable) -> list[str]:
     return found
 
 
-def _extraction_findings(model: ResponseModel, extraction: Mapping[str, Any] | None) -> list[str]:
+def _extraction_findings(model: ResponseModel, extraction: ExtractionRecord | None) -> list[str]:
     if model.extraction is None or extraction is None:
         return ["whether the features were extracted as for the training is not known (no provenance.json)"]
-    other = sorted(k for k in {*model.extraction, *extraction} if model.extraction.get(k) != extraction.get(k))
+    given = extraction.settings
+    other = sorted(k for k in {*model.extraction, *given} if model.extraction.get(k) != given.get(k))
     return (
         [f"the features were extracted with other settings than for the training: {', '.join(other)}"] if other else []
     )

@@ -1,4 +1,4 @@
-"""A trained model as a folder: model.skops (audited before it is loaded), model.yaml, golden.csv.
+"""A trained model as a folder: model.skops and refits.skops (audited before they are loaded), model.yaml, golden.csv.
 
 Nothing of a patient is kept but one-way fingerprints of the feature rows, which tell whether a scan that is
 evaluated was trained on.
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import skops.io
 import yaml
+from pydantic import TypeAdapter
 
 import radiomics_talent
 from radiomics_talent.cohort.spreadsheet import read_sheet, write_sheet
@@ -25,7 +24,10 @@ from radiomics_talent.errors import ConfigError, ModelError, TableError
 from radiomics_talent.features.table import replacing
 from radiomics_talent.model_settings import ModelSettings
 from radiomics_talent.modelling.estimators import survival_curves
+from radiomics_talent.modelling.record import plain_record
 from radiomics_talent.modelling.search import model_scores
+from radiomics_talent.modelling.skops_files import load_audited, strange_types, write_pipelines
+from radiomics_talent.modelling.trained_domain import Reference, TrainedColumn, TrainedScans, golden_rows
 from radiomics_talent.presets import read_yaml, validated
 
 if TYPE_CHECKING:
@@ -36,57 +38,21 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-FORMAT = 1
-"""Version of the folder's layout; older ones stay loadable."""
-TRUSTED_TYPES = frozenset(
-    {
-        "numpy.asarray",
-        "numpy.dtype",
-        "radiomics_talent.modelling.harmonisation.BatchHarmoniser",
-        "radiomics_talent.modelling.selection.FeatureFilter",
-        "radiomics_talent.modelling.selection.LassoSelector",
-        "radiomics_talent.modelling.selection.TopFeatures",
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
-        "sklearn.tree._tree.Tree",
-        "sklearn.utils._bunch.Bunch",
-        "sksurv.ensemble.boosting.GradientBoostingSurvivalAnalysis",
-        "sksurv.ensemble.forest.RandomSurvivalForest",
-        "sksurv.ensemble.survival_loss.CoxPH",
-        "sksurv.functions.StepFunction",
-        "sksurv.linear_model.coxnet.CoxnetSurvivalAnalysis",
-        "sksurv.linear_model.coxph.BreslowEstimator",
-        "sksurv.linear_model.coxph.CoxPHSurvivalAnalysis",
-        "sksurv.tree.tree.SurvivalTree",
-    }
-)
-"""Types beyond skops' own list that a model of the catalogue holds; anything else is refused."""
-_GOLDEN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+FORMAT = 2
+"""Version of the folder's layout; older ones stay loadable.
+
+1: without refits.skops, scans, reference and the versions of the extraction, so without interval and distance.
+"""
 _GOLDEN_TOLERANCE = 1e-8
 _LIBRARIES = ("numpy", "scipy", "pandas", "scikit-learn", "scikit-survival", "skops", "combatlearn")
 _FILES = ("model.skops", "golden.csv")
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedColumn:
-    """What training saw of one column: its domain.
-
-    Attributes
-    ----------
-    name : str
-        Column of the study table.
-    levels : tuple of str, optional
-        Levels of a category; None for a number.
-    quantiles : tuple of float
-        Minimum, 5 %, 25 %, 50 %, 75 %, 95 %, maximum of a number.
-    missing : float
-        Share of missing values.
-    """
-
-    name: str
-    levels: tuple[str, ...] | None
-    quantiles: tuple[float, ...]
-    missing: float
+_REFITS = "refits.skops"
+_CHANGED = (
+    "the file is not the one that model.yaml was written for (SHA-256 differs): it was changed or damaged; copy the "
+    "model again from its source"
+)
+_DISTANCE = "distance"
+"""Name of the fitted distance among the pipelines of model.skops; no block is called that."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +75,16 @@ class ResponseModel:
         What training saw of each column.
     extraction : dict, optional
         Settings of the extraction that made the features.
+    extraction_versions : dict of str to str
+        Versions that the features depend on; empty where not known.
+    scans : TrainedScans, optional
+        How the lesions of the training were scanned.
+    reference : Reference, optional
+        What a new row is compared with.
+    distance : Pipeline, optional
+        For `trained_domain.row_distances`.
+    record_sha256 : str
+        Checksum of the record that was loaded or saved; '' before.
     facts : dict
         Counts, performance, versions: plain data for the card.
     fingerprints : frozenset of str
@@ -124,6 +100,16 @@ class ResponseModel:
     extraction: dict[str, Any] | None
     facts: dict[str, Any]
     fingerprints: frozenset[str]
+    extraction_versions: dict[str, str] = field(default_factory=dict)
+    scans: TrainedScans | None = None
+    reference: Reference | None = None
+    distance: Pipeline | None = None
+    record_sha256: str = ""
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries that this model was fitted with."""
+        return dict(self.facts.get("libraries", {}))
 
     def score(self, frame: pd.DataFrame, block: str | None = None) -> Floats:
         """Return probability of response, or risk, of rows of a study table.
@@ -159,8 +145,17 @@ class ResponseModel:
         return frame[needed]
 
 
-def save_model(model: ResponseModel, folder: Path) -> tuple[str, ...]:
-    """Write ``model.skops``, ``golden.csv`` and, last, ``model.yaml`` with their checksums.
+def save_model(model: ResponseModel, folder: Path, refits: Sequence[Pipeline] = ()) -> tuple[str, ...]:
+    """Write ``model.skops``, ``refits.skops``, ``golden.csv`` and, last, ``model.yaml`` with their checksums.
+
+    Parameters
+    ----------
+    model : ResponseModel
+        The model.
+    folder : Path
+        Where to; made when it is not there.
+    refits : sequence of Pipeline
+        The model's block fitted on bootstrap samples, for the interval of a new score.
 
     Returns
     -------
@@ -168,9 +163,13 @@ def save_model(model: ResponseModel, folder: Path) -> tuple[str, ...]:
         Types that loading must be told to trust: those of an estimator that the user brought.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    data = skops.io.dumps({block: model.pipelines[block] for block in sorted(model.pipelines)})
-    with replacing(folder / "model.skops") as temporary:
-        temporary.write_bytes(data)
+    content = {block: model.pipelines[block] for block in sorted(model.pipelines)}
+    if model.distance is not None:
+        content[_DISTANCE] = model.distance
+    data = write_pipelines(folder / "model.skops", content)
+    (folder / _REFITS).unlink(missing_ok=True)
+    if refits:
+        write_pipelines(folder / _REFITS, dict(enumerate(refits)))
     golden = golden_rows(model.domain)
     scores = model.score(golden)
     header = [*map(str, golden.columns), "score"]
@@ -179,15 +178,18 @@ def save_model(model: ResponseModel, folder: Path) -> tuple[str, ...]:
     record = {
         "format": FORMAT,
         "program": radiomics_talent.__version__,
-        "libraries": {name: installed_version(name) for name in _LIBRARIES},
-        "sha256": {name: _sha256(folder / name) for name in _FILES},
+        "libraries": installed_versions(),
+        "sha256": {name: _sha256(folder / name) for name in (*_FILES, *([_REFITS] if refits else []))},
         "outcome": model.outcome,
         "block": model.settings.block,
         "thresholds": model.thresholds,
         "settings": model.settings.model_dump(mode="json"),
         "extraction": model.extraction,
+        "extraction_versions": model.extraction_versions,
         "facts": model.facts,
         "columns": {block: list(names) for block, names in model.columns.items()},
+        "scans": None if model.scans is None else plain_record(asdict(model.scans)),
+        "reference": None if model.reference is None else plain_record(asdict(model.reference)),
         "domain": [
             {**asdict(c), "levels": None if c.levels is None else list(c.levels), "quantiles": list(c.quantiles)}
             for c in model.domain
@@ -197,7 +199,7 @@ def save_model(model: ResponseModel, folder: Path) -> tuple[str, ...]:
     record["record_sha256"] = _record_sha256(record)
     with replacing(folder / "model.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
-    return tuple(_strange_types(data, TRUSTED_TYPES))
+    return tuple(strange_types(data))
 
 
 def load_model(folder: str | Path, trust: Collection[str] = ()) -> ResponseModel:
@@ -220,16 +222,14 @@ def load_model(folder: str | Path, trust: Collection[str] = ()) -> ResponseModel
     """
     place = Path(folder)
     record = _read_record(place)
-    for name in _FILES:
+    listed = record.get("sha256", {})
+    for name in (*_FILES, *([_REFITS] if _REFITS in listed else [])):
         if not (place / name).is_file():
             raise ModelError("the file is missing; copy the whole folder", where=str(place / name))
-        if _sha256(place / name) != record.get("sha256", {}).get(name):
-            raise ModelError(
-                "the file is not the one that model.yaml was written for (SHA-256 differs): it was changed or damaged; "
-                "copy the model again from its source",
-                where=str(place / name),
-            )
-    pipelines = _load_audited(place / "model.skops", frozenset(trust))
+        if _sha256(place / name) != listed.get(name):
+            raise ModelError(_CHANGED, where=str(place / name))
+    pipelines = load_audited(place / "model.skops", frozenset(trust))
+    distance = pipelines.pop(_DISTANCE, None)
     try:
         model = ResponseModel(
             settings=validated(ModelSettings, record["settings"], where=str(place / "model.yaml")),
@@ -237,85 +237,49 @@ def load_model(folder: str | Path, trust: Collection[str] = ()) -> ResponseModel
             columns={block: tuple(names) for block, names in record["columns"].items()},
             pipelines=pipelines,
             thresholds={k: float(v) for k, v in record["thresholds"].items()},
-            domain=tuple(
-                TrainedColumn(
-                    c["name"], None if c["levels"] is None else tuple(c["levels"]), tuple(c["quantiles"]), c["missing"]
-                )
-                for c in record["domain"]
-            ),
+            domain=tuple(TypeAdapter(TrainedColumn).validate_python(c) for c in record["domain"]),
             extraction=record["extraction"],
-            facts=dict(record["facts"]),
+            facts={**record["facts"], "libraries": record["libraries"], "program": record["program"]},
             fingerprints=frozenset(record["fingerprints"]),
-        )  # fmt: skip
+            extraction_versions=dict(record.get("extraction_versions") or {}),
+            scans=TypeAdapter(TrainedScans | None).validate_python(record.get("scans")),
+            reference=TypeAdapter(Reference | None).validate_python(record.get("reference")),
+            distance=distance,
+            record_sha256=record["record_sha256"],
+        )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"not a complete model record: {error}", where=str(place / "model.yaml")) from error
     _check_golden(model, place / "golden.csv")
     return model
 
 
-def describe_columns(frame: pd.DataFrame) -> tuple[TrainedColumn, ...]:
-    """Return what training saw of each column."""
-    columns = []
-    for name in frame.columns:
-        values = frame[name]
-        missing = float(values.isna().mean())
-        if values.dtype.kind in "fiub":
-            known = values.dropna().to_numpy(dtype=np.float64)
-            quantiles = np.quantile(known, (0, *_GOLDEN_LEVELS, 1)) if len(known) else np.full(7, np.nan)
-            columns.append(TrainedColumn(str(name), None, tuple(map(float, quantiles)), missing))
-        else:
-            columns.append(TrainedColumn(str(name), tuple(sorted({str(v) for v in values.dropna()})), (), missing))
-    return tuple(columns)
+def load_refits(folder: str | Path, trust: Collection[str] = ()) -> tuple[Pipeline, ...]:
+    """Load the refits of a model that `load_model` has accepted; none where it carries none.
+
+    Raises
+    ------
+    ModelError
+        The file is damaged, was changed, or holds a type that is not trusted.
+    """
+    place = Path(folder)
+    expected = _read_record(place).get("sha256", {}).get(_REFITS)
+    if expected is None:
+        return ()
+    if _sha256(place / _REFITS) != expected:
+        raise ModelError(_CHANGED, where=str(place / _REFITS))
+    content = load_audited(place / _REFITS, frozenset(trust))
+    return tuple(content[k] for k in sorted(content))
 
 
-def golden_rows(domain: Sequence[TrainedColumn]) -> pd.DataFrame:
-    """Return rows that are nobody's: quantiles of every number, levels in turn."""
-    n = len(_GOLDEN_LEVELS)
-    columns: dict[str, Any] = {}
-    for shift, column in enumerate(domain):
-        if column.levels is None:
-            # Each column starts at another quantile, so that the rows are no monotone ladder.
-            columns[column.name] = np.roll(np.array(column.quantiles[1:-1]), shift % n)
-        else:
-            levels: list[Any] = list(column.levels) or [None]
-            columns[column.name] = pd.Series([levels[(k + shift) % len(levels)] for k in range(n)], dtype=object)
-    return pd.DataFrame(columns)
+def installed_versions() -> dict[str, str]:
+    """Return the versions of the libraries that a fit depends on."""
+    return {name: installed_version(name) for name in _LIBRARIES}
 
 
 def fingerprint_rows(frame: pd.DataFrame) -> list[str]:
     """Return a one-way hash of each row of features, the same for the same scan whatever the patient is called."""
     values = np.ascontiguousarray(frame.to_numpy(dtype=np.float64))
     return [hashlib.sha256(row.tobytes()).hexdigest()[:24] for row in values]
-
-
-def _load_audited(path: Path, trust: frozenset[str]) -> dict[str, Pipeline]:
-    if not zipfile.is_zipfile(path):
-        raise ModelError(
-            "is no skops file (a pickle or joblib file is never loaded: it can run any code); train again",
-            where=str(path),
-        )
-    data = path.read_bytes()
-    try:
-        strange = _strange_types(data, TRUSTED_TYPES | trust)
-    except Exception as error:  # skops raises whatever its parser meets in a damaged file
-        raise ModelError(f"is damaged and cannot be audited: {error}", where=str(path)) from error
-    if strange:
-        raise ModelError(
-            f"holds types that are not trusted: {', '.join(strange)}; nothing was loaded. If you know their code, name "
-            "them with --trust",
-            where=str(path),
-        )
-    try:
-        pipelines = skops.io.loads(data, trusted=sorted(TRUSTED_TYPES | trust))
-    except Exception as error:
-        raise ModelError(f"cannot be loaded: {error}; see the versions in model.yaml", where=str(path)) from error
-    if not isinstance(pipelines, dict):
-        raise ModelError("holds no model of this program", where=str(path))
-    return pipelines
-
-
-def _strange_types(data: bytes, allowed: Collection[str]) -> list[str]:
-    return sorted(set(skops.io.get_untrusted_types(data=data)) - set(allowed))
 
 
 def _read_record(place: Path) -> Mapping[str, Any]:
@@ -326,9 +290,12 @@ def _read_record(place: Path) -> Mapping[str, Any]:
         record = read_yaml(path)
     except ConfigError as error:
         raise ModelError(error.message, where=str(path)) from error
-    if record.get("format") != FORMAT:
+    version = record.get("format")
+    if not isinstance(version, int) or not 1 <= version <= FORMAT:
+        newer = isinstance(version, int) and version > FORMAT
         raise ModelError(
-            f"the model has format {record.get('format')!r}, this program reads {FORMAT}; install a newer version",
+            f"the model has format {version!r}, this program (radiomics-talent {radiomics_talent.__version__}) reads 1 "
+            f"to {FORMAT}; " + ("install a newer radiomics-talent" if newer else "copy the model from its source"),
             where=str(path),
         )
     if record.get("record_sha256") != _record_sha256(record):

@@ -7,7 +7,7 @@ of the work, so here each inner fold is preprocessed once for all of them.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from radiomics_talent.modelling.outcome import events_of
 from radiomics_talent.modelling.survival_metrics import concordance_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from radiomics_talent.modelling.estimators import Candidate
 
     Floats = NDArray[np.float64]
+
+_REFIT_TREES = 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,19 +125,64 @@ def fit_with_search(rows: TrainingRows, settings: ModelSettings, seed: int) -> F
         warnings.simplefilter("ignore", ConvergenceWarning)  # candidates at the weak end of a search space
         scores, out_of_fold = _inner_scores(rows, settings, options, seed)
         chosen = _choose(scores, options, settings)
-        prepare = _preprocessing(rows, settings, seed)
-        z = prepare.fit_transform(rows.frame, rows.y)
-        model = _averaged([_model(options[i], seed) for i in chosen], [options[i] for i in chosen])
-        model.fit(z, rows.y)
+        pipeline = _fitted(rows, settings, [options[i] for i in chosen], seed)
     inner = out_of_fold[chosen].mean(axis=0)
     return FittedModel(
-        pipeline=Pipeline([("prepare", prepare), ("model", model)]),
+        pipeline=pipeline,
         threshold=_threshold(rows, inner, settings),
         choice=tuple(options[i] for i in chosen),
         inner_score=float(np.nanmean(scores[chosen])),
         inner_scores=inner,
         warnings=tuple(dict.fromkeys(str(w.message) for w in caught)),
     )
+
+
+def refit_on_samples(
+    rows: TrainingRows, settings: ModelSettings, choice: Sequence[Candidate], seed: int
+) -> tuple[Pipeline, ...]:
+    """Fit the chosen model again on bootstrap samples of the patients, every step of it.
+
+    The spread of their scores of one patient says how far the score depends on who happened to be in the training
+    (Riley & Collins 2023, instability of predictions). Forests take at most 40 trees here: a file of whole forests
+    would be slow to open, and their own randomness makes the spread slightly larger.
+
+    Parameters
+    ----------
+    rows : TrainingRows
+        All rows of the training.
+    settings : ModelSettings
+        `refits` says how many samples.
+    choice : sequence of (str, dict)
+        What `fit_with_search` chose; it is not searched again.
+    seed : int
+        Seed of samples and models.
+
+    Returns
+    -------
+    tuple of Pipeline
+        Fewer than asked for where a sample could not be fitted.
+    """
+    small = [(name, parameters | _fewer_trees(name, parameters)) for name, parameters in choice]
+    names, row_of = np.unique(rows.patients, return_inverse=True)
+    members = [np.flatnonzero(row_of == k) for k in range(len(names))]
+    has_event = np.array([events_of(rows.y[m]).max() for m in members])
+    strata = [np.flatnonzero(has_event == e) for e in (0, 1)]
+    refits = []
+    for k in range(settings.refits):
+        rng = np.random.default_rng(seed_of(seed, 14, k))
+        # Stratified by outcome, as the folds are: a sample of one class cannot be fitted.
+        drawn = np.concatenate([rng.choice(s, len(s)) for s in strata if len(s)])
+        at = np.concatenate([members[i] for i in drawn])
+        sample = replace(
+            rows, frame=rows.frame.iloc[at], y=rows.y[at], patients=rows.patients[at], volumes_ml=rows.volumes_ml[at]
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a fit has to say, the model's own fit has said
+            try:
+                refits.append(_fitted(sample, settings, small, seed))
+            except (TalentError, ValueError, ArithmeticError, np.linalg.LinAlgError):
+                continue
+    return tuple(refits)
 
 
 def model_scores(model: Any, z: Floats, *, survival: bool) -> Floats:
@@ -200,6 +247,19 @@ def _choose(scores: Floats, options: list[Candidate], settings: ModelSettings) -
     for i in order:
         by_kind.setdefault(options[i][0], int(i))
     return list(by_kind.values())[: settings.search.ensemble]
+
+
+def _fitted(rows: TrainingRows, settings: ModelSettings, choice: Sequence[Candidate], seed: int) -> Pipeline:
+    prepare = _preprocessing(rows, settings, seed)
+    z = prepare.fit_transform(rows.frame, rows.y)
+    model = _averaged([_model(option, seed) for option in choice], list(choice))
+    return Pipeline([("prepare", prepare), ("model", model.fit(z, rows.y))])
+
+
+def _fewer_trees(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    if name not in {"random-forest", "extra-trees", "random-survival-forest"}:
+        return {}
+    return {"n_estimators": min(_REFIT_TREES, int(parameters.get("n_estimators", _REFIT_TREES)))}
 
 
 def _averaged(models: list[Any], options: list[Candidate]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,16 +43,38 @@ def read_features(path: str | Path) -> FeatureTable:
     return _foreign_table(sheet, str(file))
 
 
-def extraction_settings(path: str | Path) -> dict[str, Any] | None:
-    """Return the settings of the extraction from provenance.json beside a feature table; None without one."""
+@dataclass(frozen=True, slots=True)
+class ExtractionRecord:
+    """How a feature table was made.
+
+    Attributes
+    ----------
+    settings : dict
+        `ExtractionSettings.canonical`.
+    versions : dict of str to str
+        Versions that features depend on.
+    """
+
+    settings: dict[str, Any]
+    versions: dict[str, str]
+
+
+def extraction_record(path: str | Path) -> ExtractionRecord | None:
+    """Return how the features were extracted, from provenance.json beside their table; None without one.
+
+    Raises
+    ------
+    TableError
+        The file is damaged.
+    """
     file = _table_file(Path(path)).with_name("provenance.json")
     if not file.is_file():
         return None
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))["settings"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        return ExtractionRecord(dict(record["settings"]), {n: str(v) for n, v in record["versions"].items()})
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise TableError("is damaged; extract again, or remove it", where=str(file)) from error
-    return dict(settings)
 
 
 def read_icc(path: Path) -> dict[str, float]:

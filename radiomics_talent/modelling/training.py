@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import radiomics_talent
 from radiomics_talent.modelling.dataset import BATCH_PREFIX, StudyTable, build_study_table
 from radiomics_talent.modelling.estimators import check_preprocessing
+from radiomics_talent.modelling.final_fit import fit_final
 from radiomics_talent.modelling.fold_store import FoldStore, study_hash
-from radiomics_talent.modelling.folds import seed_of
-from radiomics_talent.modelling.model import ResponseModel, describe_columns, fingerprint_rows, save_model
+from radiomics_talent.modelling.lesions import lesion_volumes_ml
+from radiomics_talent.modelling.model import ResponseModel, fingerprint_rows, save_model
 from radiomics_talent.modelling.record import block_record, counts, write_frame, write_json, write_left_out
 from radiomics_talent.modelling.scrutiny import scrutinise
-from radiomics_talent.modelling.search import fit_with_search
+from radiomics_talent.modelling.trained_domain import describe_columns, describe_scans
 from radiomics_talent.modelling.validation import (
     column_weights,
     describe,
     plan_validation,
     run_validation,
-    training_rows,
 )
 from radiomics_talent.modelling.validation_report import ValidationReport, report_validation
 
@@ -33,7 +32,9 @@ if TYPE_CHECKING:
     from radiomics_talent.cohort.clinical import ClinicalTable
     from radiomics_talent.features.table import FeatureTable
     from radiomics_talent.model_settings import ModelSettings
+    from radiomics_talent.modelling.final_fit import FinalFit
     from radiomics_talent.modelling.outcome import Outcome
+    from radiomics_talent.modelling.tables import ExtractionRecord
     from radiomics_talent.modelling.validation import FoldResult
 
 
@@ -70,7 +71,8 @@ def train(  # noqa: PLR0913
     out: str | Path,
     *,
     icc: Mapping[str, float] | None = None,
-    extraction: Mapping[str, Any] | None = None,
+    extraction: ExtractionRecord | None = None,
+    synthetic: bool = False,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainingResult:
@@ -93,8 +95,10 @@ def train(  # noqa: PLR0913
         Folder of the model.
     icc : mapping of str to float, optional
         ICC by feature, for the stability and correlation filters.
-    extraction : mapping, optional
-        Settings of the extraction, to travel with the model.
+    extraction : ExtractionRecord, optional
+        Settings and versions of the extraction, to travel with the model.
+    synthetic : bool
+        The patients are invented; card and scores will say so.
     jobs : int
         Processes.
     progress : callable, optional
@@ -129,8 +133,17 @@ def train(  # noqa: PLR0913
     run_validation(table, settings, todo, icc=icc, jobs=jobs, keep=keep)
     report = report_validation(table, settings, tasks, results)
     findings = tuple(dict.fromkeys((*found, *report.findings)))
-    model = _final_model(table, settings, outcome, icc, extraction, report, findings)
-    to_trust = save_model(model, folder)
+    final = fit_final(table, settings, icc, report.blocks[report.block].scored)
+    model = _response_model(table, settings, outcome, final, report)
+    lesions = features.frame[features.frame["patient_id"].isin(table.patients)]
+    model = replace(
+        model,
+        facts=model.facts | {"findings": list(findings), "synthetic": synthetic},
+        extraction=None if extraction is None else dict(extraction.settings),
+        extraction_versions={} if extraction is None else dict(extraction.versions),
+        scans=describe_scans(lesions, lesion_volumes_ml(lesions, features.features)),
+    )
+    to_trust = save_model(model, folder, final.refits)
     if to_trust:
         findings += (f"to load this model, vouch for the types of its estimator: --trust {' --trust '.join(to_trust)}",)
     result = TrainingResult(model, report, table, findings, resumed)
@@ -161,17 +174,10 @@ def training_record(result: TrainingResult) -> dict[str, Any]:
     }
 
 
-def _final_model(
-    table: StudyTable, settings: ModelSettings, outcome: Outcome, icc: Mapping[str, float] | None,
-    extraction: Mapping[str, Any] | None, report: ValidationReport, findings: tuple[str, ...],
-) -> ResponseModel:  # fmt: skip
-    """Fit every block on all rows, each with its own search."""
-    fits = {}
-    with threadpool_limits(1):
-        for block in table.blocks:
-            rows = training_rows(table, block, np.arange(len(table)), icc, y=table.y)
-            fits[block] = fit_with_search(rows, settings, seed_of(settings.seed, 12))
-    chosen = fits[settings.block]
+def _response_model(
+    table: StudyTable, settings: ModelSettings, outcome: Outcome, final: FinalFit, report: ValidationReport
+) -> ResponseModel:
+    chosen = final.fits[settings.block]
     batch = [c for c in table.frame.columns if str(c).startswith(BATCH_PREFIX)]
     columns = list(dict.fromkeys([*(c for names in table.blocks.values() for c in names), *batch]))
     facts = {
@@ -179,18 +185,19 @@ def _final_model(
         "final_model": [describe(*c) for c in chosen.choice],
         "weights": {k: (None if np.isnan(v) else v) for k, v in column_weights(chosen).items()},
         "performance": {b: block_record(r)["metrics"] for b, r in report.blocks.items()},
-        "findings": list(findings),
     }
     return ResponseModel(
         settings=settings,
         outcome={"name": outcome.name, "event": outcome.event, "positive": list(outcome.positive)},
         columns={str(b): names for b, names in table.blocks.items()},
-        pipelines={str(b): f.pipeline for b, f in fits.items()},
-        thresholds={str(b): f.threshold for b, f in fits.items()},
+        pipelines=final.pipelines,
+        thresholds=final.thresholds,
         domain=describe_columns(table.frame[columns]),
-        extraction=None if extraction is None else dict(extraction),
+        extraction=None,
         facts=facts,
         fingerprints=frozenset(fingerprint_rows(table.frame[list(table.blocks["radiomics"])])),
+        reference=final.reference,
+        distance=final.distance,
     )
 
 

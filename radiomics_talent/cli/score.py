@@ -1,0 +1,203 @@
+"""``radiomics-talent score``: new scans meet a trained model."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from radiomics_talent.cli.jobs import usable_cpus
+
+if TYPE_CHECKING:
+    from radiomics_talent.cohort.manifest import CohortTable
+    from radiomics_talent.scoring.score_report import PatientScore, ScoreReport
+
+_MOST = 20
+_CONTRIBUTIONS = 5
+_DOMAIN = {
+    "inside": "inside (like the training)",
+    "borderline": "BORDERLINE (at the edge of the training)",
+    "outside": "OUTSIDE (unlike the training: do not rely on it)",
+}
+
+
+def score(
+    model: Path = typer.Argument(help="Folder that train wrote (models/demo is one).", metavar="MODEL"),
+    image: Path | None = typer.Option(
+        None, "--image", help="One patient: CT folder, or a DICOM, NIfTI or NRRD file.", metavar="DIR_OR_FILE"
+    ),
+    mask: list[Path] = typer.Option(
+        [], "--mask", help="RTSTRUCT, SEG, NIfTI or NRRD file; may be repeated, one a lesion.", metavar="FILE"
+    ),
+    label: list[str] = typer.Option(
+        [],
+        "--label",
+        help="ROI name, segment number or voxel value of a lesion; may be repeated.",
+        metavar="LABEL",
+    ),
+    cohort: Path | None = typer.Option(
+        None, "--cohort", help="Many patients: the cohort table that index wrote.", metavar="COHORT.CSV"
+    ),
+    out: Path = typer.Option(
+        ..., "--out", help="Folder of the scores: new, or of a scoring to go on with.", metavar="DIR"
+    ),
+    patient: str = typer.Option(
+        "patient", "--patient", help="With --image: name of the patient in the outputs.", metavar="NAME"
+    ),
+    series: str = typer.Option(
+        "", "--series", help="With --image: SeriesInstanceUID, where the folder holds several.", metavar="UID"
+    ),
+    phase: str = typer.Option(
+        "",
+        "--phase",
+        help="With --image: contrast phase, where the headers do not say it (as portal-venous).",
+        metavar="PHASE",
+    ),
+    clinical: Path | None = typer.Option(
+        None, "--clinical", help="Clinical table, for models with clinical columns.", metavar="CLINICAL.CSV"
+    ),
+    study: str = typer.Option(
+        "", "--study", help="Data dictionary of the clinical table: a preset (talent) or a file.", metavar="NAME|PATH"
+    ),
+    dicom_sr: bool = typer.Option(
+        False,
+        "--dicom-sr",
+        help="Write a DICOM SR (TID 1500) of each patient; it carries the patient's name as the CT does.",
+    ),
+    html: bool = typer.Option(True, "--html/--no-html", help="Write the HTML report."),
+    force: bool = typer.Option(
+        False, "--force", help="Score a mask whose PatientID or frame of reference is not the scan's."
+    ),
+    trust: list[str] = typer.Option(
+        [], "--trust", help="Full name of a type in the model file whose code you know.", metavar="TYPE"
+    ),
+    jobs: int = typer.Option(0, "--jobs", "-j", min=0, help="Worker processes; 0 takes every CPU."),
+    timeout: float = typer.Option(
+        3600.0, "--timeout", min=0.0, help="Longest time for a lesion in seconds; 0 sets no limit."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print score.json."),
+) -> None:
+    """Score new scans: features extracted as the model's were, probability, class, and how far to believe them.
+
+    Writes into DIR: score.json, scores.csv, failures.csv, report.html, the run folder extraction/ and, with --dicom-sr,
+    dicom/. A case unlike the training is scored and marked outside. The same command goes on where it stopped. Exit
+    code 0: every patient and lesion; 1: some failed. Research use only.
+
+    Example: radiomics-talent score models/demo --image CT/ --mask lesions.dcm --label GTV-1 --out score
+    """
+    from radiomics_talent.cli.progress import progress
+    from radiomics_talent.cohort.clinical import load_clinical
+    from radiomics_talent.errors import ConfigError
+    from radiomics_talent.extraction.store import RunFolderError
+    from radiomics_talent.scoring.score import ScoreArguments
+    from radiomics_talent.scoring.score import score as run_scoring
+    from radiomics_talent.study_settings import StudySettings
+
+    table = _cohort(cohort, image, mask, label, (patient, series, phase))
+    try:
+        with progress("extracting", "lesions") as bar:
+            report = run_scoring(
+                model,
+                table,
+                out,
+                clinical=None if clinical is None else load_clinical(clinical, StudySettings.from_yaml(study) if study else None),
+                trust=trust,
+                force=force,
+                arguments=ScoreArguments(
+                    jobs=jobs or usable_cpus(),
+                    timeout_s=timeout or None,
+                    progress=lambda p: bar(p.done, p.total),
+                    command=sys.argv[1:],
+                ),
+            )
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        typer.echo(f"stopped; what is complete is kept in {out}: repeat the command to go on", err=True)
+        raise typer.Exit(130) from None
+    except RunFolderError as error:
+        raise ConfigError(error.message, where=error.where) from error
+    pages = _write_pages(report, out) if html and report.patients else []
+    failed = _write_sr(report, table, out) if dicom_sr else []
+    typer.echo(report.model_dump_json(indent=1) if as_json else _text(report, out, [*pages, *failed]))
+    if report.failures or failed:
+        raise typer.Exit(1)
+
+
+def _cohort(
+    cohort: Path | None, image: Path | None, masks: list[Path], labels: list[str], facts: tuple[str, str, str]
+) -> CohortTable:
+    from radiomics_talent.cohort.manifest import load_cohort
+    from radiomics_talent.errors import ConfigError
+    from radiomics_talent.scoring.new_scan import cohort_of_scan
+
+    if (cohort is None) == (image is None):
+        raise ConfigError("give either --image with --mask (one patient), or --cohort (a table of many)")
+    if cohort is not None:
+        if masks or labels:
+            raise ConfigError("--mask and --label go with --image; a cohort table names its own masks")
+        return load_cohort(cohort)
+    assert image is not None
+    patient, series, phase = facts
+    return cohort_of_scan(image, masks, labels, patient_id=patient, series_uid=series, contrast_phase=phase)
+
+
+def _write_pages(report: ScoreReport, out: Path) -> list[str]:
+    from radiomics_talent.reporting.score_page import write_score_page
+
+    return [f"page: {write_score_page(report, out)}"]
+
+
+def _write_sr(report: ScoreReport, table: CohortTable, out: Path) -> list[str]:
+    return []
+
+
+def _text(report: ScoreReport, out: Path, notes: list[str]) -> str:
+    lines = []
+    for number, patient in enumerate(report.patients):
+        if number == _MOST:
+            lines.append(f"and {len(report.patients) - _MOST} more patients, see {out / 'scores.csv'}")
+            break
+        lines += _patient_lines(report, patient, detail=len(report.patients) == 1)
+    lines += [f"failed: {_who(f.patient_id, f.lesion_id)} ({f.stage}): {f.sentence}" for f in report.failures[:_MOST]]
+    if len(report.failures) > _MOST:
+        lines.append(f"and {len(report.failures) - _MOST} more failures, see {out / 'failures.csv'}")
+    lines += [f"note: {sentence}" for sentence in report.differences]
+    if report.model.synthetic:
+        lines.append("note: this model was trained on invented patients: its scores mean nothing for real ones")
+    lines += [*notes, f"scores: {out / 'score.json'} (scores.csv)", report.notice]
+    return "\n".join(lines)
+
+
+def _who(patient_id: str, lesion_id: str) -> str:
+    return f"{patient_id}/{lesion_id}" if lesion_id else patient_id
+
+
+def _patient_lines(report: ScoreReport, patient: PatientScore, *, detail: bool) -> list[str]:
+    what = "probability" if report.model.task == "response" else "risk"
+    limits = patient.interval
+    interval = f" (95 % {limits.low:.3f} to {limits.high:.3f})" if limits is not None else ""
+    lines = [
+        f"{patient.patient_id}: {what} {patient.score:.3f}{interval}; {patient.predicted_label} (cut-off "
+        f"{patient.threshold:.3f}); {patient.risk_group}; domain: {_DOMAIN[patient.domain.level]}"
+    ]
+    lines += [f"  no event by {s.days:g} days: {s.probability:.3f}" for s in patient.survival]
+    lines += [f"  {reason.level}: {reason.sentence}" for reason in patient.domain.reasons]
+    lines += [f"  note: {sentence}" for sentence in patient.warnings]
+    if not detail:
+        return lines
+    lines.append(f"  contributions ({patient.contribution_scale}, from {patient.baseline:+.3f}):")
+    for c in patient.contributions[:_CONTRIBUTIONS]:
+        seen = c.level or ("missing" if c.value is None else f"{c.value:.4g}")
+        place = "" if c.percentile is None else f", {c.percentile:.0f}th percentile of the training"
+        lines.append(f"    {c.contribution:+.3f}  {c.feature} = {seen}{place}")
+    if len(patient.contributions) > _CONTRIBUTIONS:
+        lines.append(f"    and {len(patient.contributions) - _CONTRIBUTIONS} more in score.json")
+    for x in patient.lesions:
+        volume = "" if x.volume_ml is None else f", {x.volume_ml:.1f} ml"
+        change = "" if x.contribution is None else f", adds {x.contribution:+.3f}"
+        alone = "" if x.alone is None or len(patient.lesions) == 1 else f", alone {x.alone:.3f}"
+        lines.append(f"  lesion {x.lesion_id}{volume}{alone}{change}; {x.domain.level}")
+    return lines

@@ -1,0 +1,331 @@
+"""One patient: from the features of the lesions to a score that is explained and placed beside the training."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from radiomics_talent.modelling.explanation import explain, source_column, used_columns
+from radiomics_talent.modelling.lesions import patient_scores
+from radiomics_talent.modelling.model import fingerprint_rows
+from radiomics_talent.modelling.new_patients import patient_rows
+from radiomics_talent.modelling.search import model_scores
+from radiomics_talent.modelling.trained_domain import GOLDEN_LEVELS, SCORE_LEVELS, percentile_of
+from radiomics_talent.scoring.domain import judge_features, judge_lesion, verdict
+from radiomics_talent.scoring.intervals import refit_scores, score_interval, survival_interval
+from radiomics_talent.scoring.score_report import Contribution, HorizonSurvival, LesionScore, PatientScore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+    from sklearn.pipeline import Pipeline
+
+    from radiomics_talent.cohort.clinical import ClinicalTable
+    from radiomics_talent.modelling.explanation import Explanation
+    from radiomics_talent.modelling.model import ResponseModel
+    from radiomics_talent.modelling.new_patients import NewRows
+    from radiomics_talent.scoring.score_report import DomainReason
+
+    Floats = NDArray[np.float64]
+
+_QUANTILE_LEVELS = (0.0, *GOLDEN_LEVELS, 1.0)
+_THIRDS = ("lower third", "middle third", "upper third")
+
+
+@dataclass(frozen=True, slots=True)
+class LesionOrigin:
+    """Where a lesion's features come from, for the record.
+
+    Attributes
+    ----------
+    image, mask : str
+        Paths, relative to score.json.
+    image_sha256, mask_sha256 : str
+        Hashes of the voxels.
+    findings : tuple of str
+        What was found in reading it.
+    """
+
+    image: str
+    mask: str
+    image_sha256: str
+    mask_sha256: str
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scorer:
+    """A model ready to score.
+
+    Attributes
+    ----------
+    model : ResponseModel
+        The model.
+    refits : tuple of Pipeline
+        Of its block; empty where it carries none.
+    clinical : ClinicalTable, optional
+        Of the new patients.
+    """
+
+    model: ResponseModel
+    refits: tuple[Pipeline, ...]
+    clinical: ClinicalTable | None = None
+
+    def rows(self, lesions: pd.DataFrame, features: tuple[str, ...]) -> NewRows:
+        """Return the rows of the study table of one patient."""
+        return patient_rows(self.model, lesions, features, self.clinical)
+
+    def scores(self, rows: NewRows, pipeline: Pipeline | None = None) -> Floats:
+        """Return the score of each row by the model, or by one of its refits."""
+        chosen = pipeline or self.model.pipelines[self.model.settings.block]
+        prepare, model = chosen.named_steps["prepare"], chosen.named_steps["model"]
+        z = prepare.transform(rows.frame[list(prepare.feature_names_in_)])
+        return model_scores(model, z, survival=self.is_survival)
+
+    def total(self, rows: NewRows, pipeline: Pipeline | None = None) -> float:
+        """Return the patient's score: that of the row, or of the lesions together."""
+        score = self.scores(rows, pipeline)
+        if len(score) == 1:
+            return float(score[0])
+        one = np.full(len(score), "")
+        return float(patient_scores(score[None], one, rows.volumes_ml, self.model.settings.lesion_to_patient)[0, 0])
+
+    @property
+    def is_survival(self) -> bool:
+        """The model predicts a risk."""
+        return self.model.settings.task == "survival"
+
+
+def score_patient(
+    scorer: Scorer, lesions: pd.DataFrame, features: tuple[str, ...], origins: Mapping[str, LesionOrigin]
+) -> PatientScore:
+    """Score one patient.
+
+    Parameters
+    ----------
+    scorer : Scorer
+        The model.
+    lesions : DataFrame
+        The patient's rows of a feature table.
+    features : tuple of str
+        Names of all features of that table.
+    origins : mapping of str to LesionOrigin
+        By lesion_id.
+
+    Raises
+    ------
+    TableError
+        The patient lacks what the model needs.
+    ModelError
+        ComBat does not know the patient's batch, and the settings refuse it.
+    """
+    model = scorer.model
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rows = scorer.rows(lesions, features)
+        score = scorer.total(rows)
+        columns = _used(model, rows.frame)
+        reasons, distance, farther = judge_features(model, rows.frame, columns)
+        explanation = _explained(scorer, rows)
+        survival = _horizons(scorer, rows)
+        interval = score_interval(
+            score, refit_scores(scorer.refits, lambda p: scorer.total(rows, p)), survival=scorer.is_survival
+        )
+        parts = _lesions(scorer, lesions, features, rows, (score, origins))
+    said = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning))
+    every: list[DomainReason] = [*reasons, *(r for part in parts for r in part.domain.reasons)]
+    threshold = model.thresholds[model.settings.block]
+    positive = score >= threshold
+    known = model.reference.scores if model.reference is not None else ()
+    percentile = percentile_of(score, known, SCORE_LEVELS) if known else None
+    return PatientScore(
+        patient_id=str(lesions["patient_id"].iloc[0]),
+        score=score,
+        interval=interval,
+        threshold=threshold,
+        predicted="positive" if positive else "negative",
+        predicted_label=_class_in_words(model, positive=positive),
+        risk_group=_group(model, percentile, positive=positive),
+        percentile=percentile,
+        survival=survival,
+        baseline=explanation.baseline,
+        contribution_scale=explanation.scale,
+        contribution_method=explanation.method,
+        contributions=_contributions(model, rows.frame, columns, explanation),
+        domain=verdict(_once(every), distance, farther),
+        lesions=parts,
+        warnings=(*said, *_remarks(model, rows.frame, columns)),
+    )
+
+
+def _used(model: ResponseModel, frame: pd.DataFrame) -> list[str]:
+    pipeline = model.pipelines[model.settings.block]
+    names = [str(c) for c in frame.columns]
+    return list(dict.fromkeys(source_column(n, names) for n in used_columns(pipeline)))
+
+
+def _explained(scorer: Scorer, rows: NewRows) -> Explanation:
+    """Explain the row; of several lesions the decisive one, or the mean over them."""
+    model = scorer.model
+    pipeline = model.pipelines[model.settings.block]
+    needed = [str(c) for c in pipeline.named_steps["prepare"].feature_names_in_]
+    centre = model.reference.centre if model.reference is not None else {}
+    how = model.settings.lesion_to_patient
+    at = range(len(rows.frame))
+    if len(rows.frame) > 1 and how != "mean":
+        order = scorer.scores(rows) if how == "maximum" else np.nan_to_num(rows.volumes_ml)
+        at = range(int(np.argmax(order)), int(np.argmax(order)) + 1)
+    each = [explain(pipeline, rows.frame.iloc[[k]][needed], centre, survival=scorer.is_survival) for k in at]
+    if len(each) == 1:
+        return each[0]
+    mean = {n: float(np.mean([e.contributions[n] for e in each])) for n in each[0].contributions}
+    method = f"{each[0].method}; mean over {len(each)} lesions (the score is the mean of their scores)"
+    baseline = float(np.mean([e.baseline for e in each]))
+    return type(each[0])(each[0].scale, method, baseline, mean)
+
+
+def _horizons(scorer: Scorer, rows: NewRows) -> tuple[HorizonSurvival, ...]:
+    model = scorer.model
+    if not scorer.is_survival:
+        return ()
+    from radiomics_talent.modelling.estimators import survival_curves  # noqa: PLC0415  # survival models only
+
+    times = np.asarray(model.settings.horizon_days)
+
+    def curve(pipeline: Pipeline) -> Floats:
+        prepare = pipeline.named_steps["prepare"]
+        z = prepare.transform(rows.frame[list(prepare.feature_names_in_)])
+        return np.asarray(survival_curves(pipeline.named_steps["model"], z, times).mean(axis=0))
+
+    own = curve(model.pipelines[model.settings.block])
+    refits = [curve(p) for p in scorer.refits]
+    return tuple(
+        HorizonSurvival(
+            days=float(t), probability=float(own[k]), interval=survival_interval(own[k], [r[k] for r in refits])
+        )
+        for k, t in enumerate(times)
+        if np.isfinite(own[k])
+    )
+
+
+def _lesions(
+    scorer: Scorer,
+    lesions: pd.DataFrame,
+    features: tuple[str, ...],
+    rows: NewRows,
+    known: tuple[float, Mapping[str, LesionOrigin]],
+) -> tuple[LesionScore, ...]:
+    score, origins = known
+    parts = []
+    for k, (_, lesion) in enumerate(lesions.iterrows()):
+        lesion_id = str(lesion["lesion_id"])
+        alone = score if len(lesions) == 1 else scorer.total(scorer.rows(lesions.iloc[[k]], features))
+        without = None
+        if len(lesions) > 1:
+            others = lesions.iloc[[i for i in range(len(lesions)) if i != k]]
+            without = scorer.total(scorer.rows(others, features))
+        volume = float(rows.volumes_ml[k])
+        volume_ml = None if np.isnan(volume) else volume
+        origin = origins[lesion_id]
+        parts.append(
+            LesionScore(
+                lesion_id=lesion_id,
+                label=str(lesion["label"]),
+                roi_name=str(lesion["roi_name"]),
+                image=origin.image,
+                mask=origin.mask,
+                series_uid=str(lesion["series_uid"]),
+                image_sha256=origin.image_sha256,
+                mask_sha256=origin.mask_sha256,
+                volume_ml=volume_ml,
+                alone=alone,
+                contribution=None if without is None else score - without,
+                domain=verdict(judge_lesion(scorer.model.scans, dict(lesion), lesion_id, volume_ml)),
+                features={n: _or_none(float(lesion[n])) for n in features},
+                findings=origin.findings,
+            )
+        )
+    return tuple(parts)
+
+
+def _contributions(
+    model: ResponseModel, frame: pd.DataFrame, columns: Sequence[str], explanation: Explanation
+) -> tuple[Contribution, ...]:
+    domain = {c.name: c for c in model.domain}
+    found = []
+    for name in columns:
+        seen = domain.get(name)
+        quantiles = seen.quantiles if seen is not None and seen.levels is None else ()
+        value = _value(frame[name]) if quantiles else None
+        found.append(
+            Contribution(
+                feature=name,
+                value=value,
+                level=None if quantiles else str(frame[name].iloc[0]),
+                contribution=explanation.contributions.get(name, 0.0),
+                training_quantiles=quantiles,
+                percentile=None if value is None else percentile_of(value, quantiles, _QUANTILE_LEVELS),
+            )
+        )
+    return tuple(sorted(found, key=lambda c: -abs(c.contribution)))
+
+
+def _value(column: pd.Series) -> float | None:
+    known = column.to_numpy(dtype=np.float64)
+    known = known[~np.isnan(known)]
+    return float(known.mean()) if len(known) else None
+
+
+def _remarks(model: ResponseModel, frame: pd.DataFrame, columns: Sequence[str]) -> tuple[str, ...]:
+    found = []
+    missing = [c for c in columns if frame[c].isna().any()]
+    if missing:
+        found.append(
+            f"{len(missing)} of {len(columns)} columns of the model are missing and were imputed: "
+            f"{', '.join(missing[:5])}"
+        )
+    domain = {c.name: c for c in model.domain}
+    for name in columns:
+        levels = domain[name].levels if name in domain else None
+        new = {str(v) for v in frame[name].dropna()} - set(levels) if levels is not None else set()
+        if new:
+            found.append(f"{name}: training never saw {', '.join(sorted(new))}; it counts as the reference level")
+    radiomics = list(model.columns["radiomics"])
+    if set(radiomics) <= set(frame.columns) and set(fingerprint_rows(frame[radiomics])) & model.fingerprints:
+        found.append("these are the very features of a training patient: the score flatters the model")
+    return tuple(found)
+
+
+def _class_in_words(model: ResponseModel, *, positive: bool) -> str:
+    if model.settings.task == "survival":
+        return "high risk" if positive else "low risk"
+    levels = ", ".join(model.outcome["positive"])
+    name = f"{model.outcome['name']}: "
+    if levels:
+        return name + (levels if positive else f"not {levels}")
+    return name + ("yes" if positive else "no")
+
+
+def _group(model: ResponseModel, percentile: float | None, *, positive: bool) -> str:
+    if model.settings.task == "survival":
+        return "high risk" if positive else "low risk"
+    if percentile is None:
+        return "not known"
+    return f"{_THIRDS[min(2, int(percentile * 3 / 100))]} of the training"
+
+
+def _once(reasons: Sequence[DomainReason]) -> list[DomainReason]:
+    """Return reasons of one scan once, whatever the number of its lesions."""
+    first: dict[tuple[str, str], DomainReason] = {}
+    for reason in reasons:
+        first.setdefault((reason.name, reason.sentence), reason)
+    return list(first.values())
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value
