@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 LOCKS  := requirements/uv.txt requirements/lock.txt requirements/build.txt
 
-.PHONY: setup demo test test-fast lint docs bench lock clean
+.PHONY: setup demo models test test-fast lint docs bench lock clean
 
 setup: $(STAMP)
 
@@ -20,6 +20,14 @@ $(STAMP): $(LOCKS) pyproject.toml
 
 demo: setup
 	$(BIN)/radiomics-talent demo --out demo
+
+# The demo model of models/: trained on a synthetic trial of its own, other than that of `make demo`.
+TRIAL := build/demo-trial
+models: setup
+	rm -rf models/demo $(TRIAL)
+	$(BIN)/radiomics-talent demo --out $(TRIAL) --patients 40 --seed 2678780 --features-only
+	$(BIN)/radiomics-talent train $(TRIAL)/run --clinical $(TRIAL)/clinical.csv --study talent --outcome best_overall_response --positive CR,PR --config talent-response --synthetic --out models/demo
+	rm -r models/demo/folds models/demo/cv_predictions.csv
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
@@ -48,4 +56,4 @@ lock: setup
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/build.txt requirements/build.in
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo build

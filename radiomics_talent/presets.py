@@ -157,8 +157,25 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def find_model_folder(name: str | Path) -> Path:
+    """Return the folder `name`, or that of the shipped model of this name.
+
+    A name that is neither is returned as it is: loading says that there is no model.
+    """
+    folder = Path(name)
+    if folder.exists():
+        return folder
+    shipped = _shipped_folder("models") / folder.name
+    by_name = folder.parent.as_posix() in {".", "models"}
+    return shipped if by_name and (shipped / "model.yaml").is_file() else folder
+
+
 def _configs_folder() -> Path:
-    # A wheel carries the presets inside the package; an editable install finds them in the checkout.
+    return _shipped_folder("configs")
+
+
+def _shipped_folder(name: str) -> Path:
+    # A wheel carries presets and models inside the package; an editable install finds them in the checkout.
     package = Path(__file__).resolve().parent
-    shipped = package / "_shipped" / "configs"
-    return shipped if shipped.is_dir() else package.parent / "configs"
+    shipped = package / "_shipped" / name
+    return shipped if shipped.is_dir() else package.parent / name

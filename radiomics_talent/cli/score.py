@@ -103,7 +103,9 @@ def score(
                 model,
                 table,
                 out,
-                clinical=None if clinical is None else load_clinical(clinical, StudySettings.from_yaml(study) if study else None),
+                clinical=None
+                if clinical is None
+                else load_clinical(clinical, StudySettings.from_yaml(study) if study else None),
                 trust=trust,
                 force=force,
                 arguments=ScoreArguments(
@@ -120,8 +122,11 @@ def score(
     except RunFolderError as error:
         raise ConfigError(error.message, where=error.where) from error
     pages = _write_pages(report, out) if html and report.patients else []
-    failed = _write_sr(report, table, out) if dicom_sr else []
-    typer.echo(report.model_dump_json(indent=1) if as_json else _text(report, out, [*pages, *failed]))
+    objects, failed = _write_sr(report, out) if dicom_sr else ([], [])
+    typer.echo(report.model_dump_json(indent=1) if as_json else _text(report, out, [*pages, *objects, *failed]))
+    if as_json:
+        for sentence in failed:
+            typer.echo(sentence, err=True)
     if report.failures or failed:
         raise typer.Exit(1)
 
@@ -146,12 +151,38 @@ def _cohort(
 
 def _write_pages(report: ScoreReport, out: Path) -> list[str]:
     from radiomics_talent.reporting.score_page import write_score_page
+    from radiomics_talent.scoring.scored_cases import scored_cases
 
-    return [f"page: {write_score_page(report, out)}"]
+    return [f"page: {write_score_page(report, scored_cases(report, out), out / 'report.html')}"]
 
 
-def _write_sr(report: ScoreReport, table: CohortTable, out: Path) -> list[str]:
-    return []
+def _write_sr(report: ScoreReport, out: Path) -> tuple[list[str], list[str]]:
+    """Write the DICOM objects and return what was written and what was not."""
+    from radiomics_talent.errors import InputError
+    from radiomics_talent.reporting.dicom_sr import SrLesion, write_patient_sr
+    from radiomics_talent.scoring.scored_cases import scored_cases
+
+    files, failed = 0, []
+    for patient in report.patients:
+        lesions = [
+            SrLesion(
+                lesion=x.lesion,
+                image_path=x.case.lesion.image,
+                series_uid=x.lesion.series_uid,
+                mask_path=x.case.lesion.mask,
+                label=x.lesion.label,
+                mask=x.case.mask,
+                roi_name=x.lesion.roi_name,
+            )
+            for x in scored_cases(report, out, [patient.patient_id])
+            if x.case is not None
+        ]
+        try:
+            files += len(write_patient_sr(report, patient, lesions, out / "dicom"))
+        except InputError as error:
+            failed.append(f"no DICOM SR of {patient.patient_id}: {error}")
+    written = [f"DICOM SR and SEG: {files} files in {out / 'dicom'}; they identify the patients as the CT does"]
+    return written if files else [], failed
 
 
 def _text(report: ScoreReport, out: Path, notes: list[str]) -> str:
@@ -179,10 +210,8 @@ def _patient_lines(report: ScoreReport, patient: PatientScore, *, detail: bool) 
     what = "probability" if report.model.task == "response" else "risk"
     limits = patient.interval
     interval = f" (95 % {limits.low:.3f} to {limits.high:.3f})" if limits is not None else ""
-    lines = [
-        f"{patient.patient_id}: {what} {patient.score:.3f}{interval}; {patient.predicted_label} (cut-off "
-        f"{patient.threshold:.3f}); {patient.risk_group}; domain: {_DOMAIN[patient.domain.level]}"
-    ]
+    said = f"{what} {patient.score:.3f}{interval}; {patient.predicted_label} (cut-off {patient.threshold:.3f})"
+    lines = [f"{patient.patient_id}: {said}; {patient.risk_group}; domain: {_DOMAIN[patient.domain.level]}"]
     lines += [f"  no event by {s.days:g} days: {s.probability:.3f}" for s in patient.survival]
     lines += [f"  {reason.level}: {reason.sentence}" for reason in patient.domain.reasons]
     lines += [f"  note: {sentence}" for sentence in patient.warnings]

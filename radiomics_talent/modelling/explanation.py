@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from radiomics_talent.modelling.search import model_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import ModuleType
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -130,9 +132,14 @@ def _on_scale(model: Any, z: Floats, scale: Scale, *, survival: bool) -> float:
     return float(np.log(score) - np.log1p(-score))
 
 
-def _tree_shap(model: Any, z: Floats) -> tuple[Floats, float]:
-    import shap  # noqa: PLC0415  # a second to import, and needed for one row at the end
+def _shap() -> ModuleType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its import warns of its own use of matplotlib
+        return import_module("shap")  # seconds to import, and needed for one row at the end
 
+
+def _tree_shap(model: Any, z: Floats) -> tuple[Floats, float]:
+    shap = _shap()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         explainer = shap.TreeExplainer(model, feature_perturbation="tree_path_dependent")
@@ -144,8 +151,7 @@ def _tree_shap(model: Any, z: Floats) -> tuple[Floats, float]:
 
 
 def _permutation_shap(model: Any, z: Floats, middle: Floats, *, survival: bool) -> tuple[Floats, float]:
-    import shap  # noqa: PLC0415  # a second to import, and needed for one row at the end
-
+    shap = _shap()
     def scores(rows: Floats) -> Floats:
         return model_scores(model, np.asarray(rows, dtype=np.float64), survival=survival)
 

@@ -28,7 +28,7 @@ from radiomics_talent.modelling.record import plain_record
 from radiomics_talent.modelling.search import model_scores
 from radiomics_talent.modelling.skops_files import load_audited, strange_types, write_pipelines
 from radiomics_talent.modelling.trained_domain import Reference, TrainedColumn, TrainedScans, golden_rows
-from radiomics_talent.presets import read_yaml, validated
+from radiomics_talent.presets import find_model_folder, read_yaml, validated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -208,7 +208,7 @@ def load_model(folder: str | Path, trust: Collection[str] = ()) -> ResponseModel
     Parameters
     ----------
     folder : str or Path
-        The model's folder.
+        The model's folder, or the name of a shipped model.
     trust : collection of str
         Further types that may be loaded, by full name: the caller vouches for their code.
 
@@ -220,7 +220,7 @@ def load_model(folder: str | Path, trust: Collection[str] = ()) -> ResponseModel
         A file is damaged, was changed, is a pickle, holds a type that is not trusted, or scores the golden rows
         otherwise than when it was saved. Nothing in the file has run by then but code of trusted types.
     """
-    place = Path(folder)
+    place = find_model_folder(folder)
     record = _read_record(place)
     listed = record.get("sha256", {})
     for name in (*_FILES, *([_REFITS] if _REFITS in listed else [])):
@@ -261,7 +261,7 @@ def load_refits(folder: str | Path, trust: Collection[str] = ()) -> tuple[Pipeli
     ModelError
         The file is damaged, was changed, or holds a type that is not trusted.
     """
-    place = Path(folder)
+    place = find_model_folder(folder)
     expected = _read_record(place).get("sha256", {}).get(_REFITS)
     if expected is None:
         return ()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib import rc_context
 
 from radiomics_talent.features.table import replacing
 
@@ -58,3 +59,17 @@ def jpeg_uri(figure: Figure) -> Markup:
     figure.savefig(buffer, format="jpeg", dpi="figure", facecolor=figure.get_facecolor(), pil_kwargs=options)
     # Base64 has no character with a meaning in HTML.
     return Markup("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"))  # noqa: S704
+
+
+def svg_uri(figure: Figure) -> Markup:
+    """Return a figure as a ``data:`` address of an SVG, the same bytes for the same figure.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure; text becomes outlines, as a reader may lack the font.
+    """
+    buffer = BytesIO()
+    with rc_context({"svg.hashsalt": "radiomics-talent", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return Markup("data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"))  # noqa: S704

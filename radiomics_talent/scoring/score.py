@@ -246,6 +246,7 @@ def _scored_model(model: ResponseModel, path: Path, settings: ExtractionSettings
         events=facts["events"],
         performance=facts["performance"][block],
         score_quantiles=model.reference.scores if model.reference is not None else (),
+        score_quantiles_by_class=model.reference.scores_by_class if model.reference is not None else (),
         synthetic=bool(facts.get("synthetic", False)),
         findings=tuple(facts["findings"]),
     )

@@ -22,6 +22,7 @@ from radiomics_talent.simulate.dicom_writing import (
     write_rtstruct,
     write_seg,
 )
+from radiomics_talent.simulate.measurements import MEASUREMENT_COLUMNS, measurement_cells
 from radiomics_talent.simulate.phantom import Kernel, LesionPlan, Phantom, TrueLesion, make_phantom
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ the software. Seed {seed}, {patients} patients.
 
 dicom/        CT series with lesions as RTSTRUCT or SEG, in folders as untidy as real ones
 clinical.csv  one row a patient
+measurements.csv  diameters of the target lesions at every visit, for `recist`
 truth.csv     one row a lesion: its true volume, and the amplitude and grain of its texture. Lesions of responders
               are more homogeneous, which is what a model should find.
 """
@@ -110,7 +112,7 @@ class Trial:
 
     Attributes
     ----------
-    root, dicom, clinical_csv, truth_csv : Path
+    root, dicom, clinical_csv, measurements_csv, truth_csv : Path
         Its folder, and what is in it.
     patients, lesions : int
         How many.
@@ -119,6 +121,7 @@ class Trial:
     root: Path
     dicom: Path
     clinical_csv: Path
+    measurements_csv: Path
     truth_csv: Path
     patients: int
     lesions: int
@@ -167,8 +170,15 @@ def write_trial(
             progress(plan.number, patients)
         truth += [_truth_cells(plan, phantom, lesion) for lesion in phantom.lesions]
     write_sheet(out / "clinical.csv", ClinicalRow.columns(), [plan.clinical.cells() for plan in plans])
+    measured = [cells for plan in plans for cells in measurement_cells(plan.clinical, _targets(plan))]
+    write_sheet(out / "measurements.csv", MEASUREMENT_COLUMNS, measured)
     write_sheet(out / "truth.csv", TRUTH_COLUMNS, truth)
-    return Trial(out, dicom, out / "clinical.csv", out / "truth.csv", patients, len(truth))
+    return Trial(out, dicom, out / "clinical.csv", out / "measurements.csv", out / "truth.csv", patients, len(truth))
+
+
+def _targets(plan: PatientPlan) -> list[tuple[str, float]]:
+    """Return at most two lesions, as RECIST has it for one organ, under the names that `index` gives them."""
+    return [(lesion.name.replace(" ", "_"), 2 * lesion.radius_mm) for lesion in plan.lesions[:2]]
 
 
 def _is_free(out: Path, readme: Path, text: str) -> bool:
