@@ -25,7 +25,10 @@ from radiomics_talent.errors import ConfigError, TableError, TalentError
 if TYPE_CHECKING:
     from types import TracebackType
 
-COMMANDS = ("index", "check", "extract", "eligibility", "recist", "train", "evaluate", "config", "doctor", "demo")
+COMMANDS = (
+    "index", "check", "review", "extract", "eligibility", "recist", "train", "evaluate", "score", "report", "config",
+    "doctor", "demo",
+)  # fmt: skip
 """Commands in the order of --help."""
 EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 1, 2, 3, 130
 _LOG = logging.getLogger(__name__)

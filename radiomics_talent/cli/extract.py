@@ -12,6 +12,10 @@ import typer
 from radiomics_talent.cli.jobs import usable_cpus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from radiomics_talent.cohort.manifest import CohortTable
+    from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.plan import Plan
     from radiomics_talent.extraction.run import RunResult
     from radiomics_talent.findings import Finding
@@ -36,32 +40,34 @@ def extract(
     save_preprocessed: bool = typer.Option(
         False, "--save-preprocessed", help="Keep the resampled crops and masks (NRRD) in RUN/preprocessed."
     ),
+    reviewed: bool = typer.Option(
+        False, "--reviewed", help="Extract only what `review` accepted; its verdicts lie beside COHORT.CSV."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Extract the features of every lesion into RUN; the same command goes on with a run that was stopped.
 
-    Writes features.parquet, features.csv, failures.csv, provenance.json and log.txt. Exit code 0: every lesion has
-    features; 1: some failed; 2: wrong usage, or RUN cannot be written (any more); 3: a bug of radiomics-talent; 130:
-    stopped by Ctrl-C.
+    Writes features.parquet, features.csv, failures.csv, provenance.json and log.txt; with --reviewed excluded.csv
+    too. Exit code 0: every lesion (with --reviewed: every one not rejected) has features; 1: some failed; 2: wrong
+    usage, or RUN cannot be written (any more); 3: a bug of radiomics-talent; 130: stopped by Ctrl-C.
 
     Example: radiomics-talent extract cohort.csv --config talent-ct --out run1 --jobs 4
     """
-    from radiomics_talent.cohort.manifest import load_cohort
     from radiomics_talent.errors import ConfigError
     from radiomics_talent.settings import ExtractionSettings
 
     settings = ExtractionSettings.from_yaml(config)
     if out is None and not dry_run:
         raise ConfigError("--out is missing; name the run folder, or ask for --dry-run")
+    table, excluded = _lesions(cohort, reviewed=reviewed)
     if dry_run:
-        _dry_run(cohort, settings, jobs or usable_cpus(), timeout or None, as_json=as_json)
+        _dry_run(table, excluded, settings, jobs or usable_cpus(), timeout or None, as_json=as_json)
         return
     assert out is not None
     from radiomics_talent.cli.progress import progress
     from radiomics_talent.extraction.run import run_extraction
     from radiomics_talent.extraction.store import RunFolderError
 
-    table = load_cohort(cohort)
     try:
         with progress("extracting", "lesions") as bar:
             result = run_extraction(
@@ -73,6 +79,7 @@ def extract(
                 progress=lambda p: bar(p.done, p.total),
                 save_preprocessed=save_preprocessed,
                 command=sys.argv[1:],
+                excluded=excluded,
             )
     except KeyboardInterrupt:
         # The program is at its end: further ones would only change its exit code.
@@ -81,23 +88,71 @@ def extract(
         raise typer.Exit(130) from None
     except RunFolderError as error:
         raise ConfigError(error.message, where=error.where) from error
-    typer.echo(_as_json(_run_record(result)) if as_json else _run_text(result))
+    if as_json:
+        typer.echo(_as_json(_run_record(result) | _rejection_record(excluded)))
+    else:
+        typer.echo("\n".join([_run_text(result), *_rejection_lines(excluded, result.out)]))
     if result.failures:
         raise typer.Exit(1)
 
 
-def _dry_run(cohort: Path, settings: ExtractionSettings, jobs: int, timeout_s: float | None, *, as_json: bool) -> None:
-    from radiomics_talent.cli.progress import progress
+def _lesions(cohort: Path, *, reviewed: bool) -> tuple[CohortTable, tuple[Excluded, ...] | None]:
     from radiomics_talent.cohort.manifest import load_cohort
-    from radiomics_talent.extraction.plan import plan_extraction
 
     table = load_cohort(cohort)
+    if not reviewed:
+        return table, None
+    from radiomics_talent.cohort.review import apply_review, load_review, review_path
+
+    return apply_review(table, load_review(review_path(cohort)))
+
+
+def _dry_run(
+    table: CohortTable,
+    excluded: tuple[Excluded, ...] | None,
+    settings: ExtractionSettings,
+    jobs: int,
+    timeout_s: float | None,
+    *,
+    as_json: bool,
+) -> None:
+    from dataclasses import replace
+
+    from radiomics_talent.cli.progress import progress
+    from radiomics_talent.extraction.plan import plan_extraction
+    from radiomics_talent.extraction.run import with_unreviewed
+
     with progress("reading", "lesions") as bar:
         plan = plan_extraction(table, settings, jobs=jobs, timeout_s=timeout_s, progress=lambda p: bar(p.done, p.total))
-    record = _plan_record(plan) | {"cohort_findings": _plain(table.findings)}
-    typer.echo(_as_json(record) if as_json else "\n".join([*_sentences(table.findings), _plan_text(plan)]))
+    plan = replace(plan, lesions=tuple(with_unreviewed(plan.lesions, excluded or ())))
+    if as_json:
+        record = _plan_record(plan) | {"cohort_findings": _plain(table.findings)}
+        typer.echo(_as_json(record | _rejection_record(excluded)))
+    else:
+        typer.echo("\n".join([*_sentences(table.findings), _plan_text(plan), *_rejection_lines(excluded, None)]))
     if plan.failures:
         raise typer.Exit(1)
+
+
+def _rejection_lines(excluded: Sequence[Excluded] | None, out: Path | None) -> list[str]:
+    if excluded is None:
+        return []
+    rejected = [one for one in excluded if one.reason == "rejected"]
+    where = f", see {out / 'excluded.csv'}" if out is not None and rejected else ""
+    lines = [f"{len(rejected)} left out: rejected in the review{where}"]
+    lines += [
+        f"  row {one.lesion.row} ({one.lesion.key}): {one.verdict.comment if one.verdict else ''}".rstrip(": ")
+        for one in rejected[:_MOST_SENTENCES]
+    ]
+    return lines + ([f"  and {len(rejected) - _MOST_SENTENCES} more"] if len(rejected) > _MOST_SENTENCES else [])
+
+
+def _rejection_record(excluded: Sequence[Excluded] | None) -> dict[str, Any]:
+    if excluded is None:
+        return {}
+    from radiomics_talent.extraction.provenance import rejection_records
+
+    return {"excluded_by_review": rejection_records(excluded)}
 
 
 def _run_text(result: RunResult) -> str:

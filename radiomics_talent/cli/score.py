@@ -210,7 +210,7 @@ def _patient_lines(report: ScoreReport, patient: PatientScore, *, detail: bool) 
     what = "probability" if report.model.task == "response" else "risk"
     limits = patient.interval
     interval = f" (95 % {limits.low:.3f} to {limits.high:.3f})" if limits is not None else ""
-    said = f"{what} {patient.score:.3f}{interval}; {patient.predicted_label} (cut-off {patient.threshold:.3f})"
+    said = f"{what} {patient.score:.3f}{interval}; class {patient.predicted_label} (cut-off {patient.threshold:.3f})"
     lines = [f"{patient.patient_id}: {said}; {patient.risk_group}; domain: {_DOMAIN[patient.domain.level]}"]
     lines += [f"  no event by {s.days:g} days: {s.probability:.3f}" for s in patient.survival]
     lines += [f"  {reason.level}: {reason.sentence}" for reason in patient.domain.reasons]

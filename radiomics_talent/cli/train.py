@@ -62,7 +62,8 @@ def train(
     """Validate a model by repeated nested cross-validation, fit it on all patients, and write it with its card.
 
     Writes into MODEL: model.skops, refits.skops, model.yaml, golden.csv, card.md, metrics.json, cv_predictions.csv,
-    selected_features.csv, left_out.csv and figures/. The same command goes on with a training that was stopped.
+    selected_features.csv, left_out.csv, table1.csv and figures/. The same command goes on with a training that was
+    stopped.
 
     Example: radiomics-talent train run --clinical clinical.csv --outcome best_overall_response --positive CR,PR
     --config talent-response --out model

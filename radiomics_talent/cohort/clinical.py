@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from radiomics_talent.cohort.spreadsheet import column_name, number, read_sheet
@@ -358,7 +357,8 @@ def _unpaired(frame: pd.DataFrame, columns: Mapping[str, ColumnSettings]) -> lis
         if event not in frame:
             findings.append(f"{time} is there without {event}, so nobody's time is known to be censored or not")
             continue
-        odd = frame.index[np.asarray(frame[time].isna() != frame[event].isna())]
-        if len(odd):
-            findings.append(f"{len(odd)} patients have one of {time} and {event} without the other, the first {odd[0]}")
+        # Counted, not named: findings travel with the model.
+        odd = int((frame[time].isna() != frame[event].isna()).sum())
+        if odd:
+            findings.append(f"{odd} patients have one of {time} and {event} without the other")
     return findings

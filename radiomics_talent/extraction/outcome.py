@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from radiomics_talent.findings import Finding
 
-Stage = Literal["scan", "mask", "features", "worker", "not-run"]
-"""Where a lesion failed: reading its scan, reading its mask, computing, with its worker process, or never begun."""
+Stage = Literal["scan", "mask", "features", "worker", "review", "not-run"]
+"""Where a lesion failed: reading scan or mask, computing, its worker process, for want of a review, never begun."""
 
 
 @dataclass(frozen=True, slots=True)

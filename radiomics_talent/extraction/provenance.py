@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from radiomics_talent.cohort.manifest import CohortTable, Lesion
+    from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.outcome import Outcome
     from radiomics_talent.settings import ExtractionSettings
 
@@ -94,6 +95,7 @@ def provenance_record(
     outcomes: Sequence[tuple[Lesion, Outcome]],
     *,
     out: Path,
+    excluded: Sequence[Excluded] | None = None,
 ) -> dict[str, Any]:
     """Return the content of provenance.json: plain data, without names, and without home directories.
 
@@ -109,6 +111,8 @@ def provenance_record(
         In the order of the cohort.
     out : Path
         The run folder, from which paths are counted.
+    excluded : sequence of Excluded, optional
+        Lesions without an acceptance; None where no review was asked for.
     """
     return {
         "program": {"radiomics-talent": __version__, "engine": settings.engine},
@@ -130,8 +134,25 @@ def provenance_record(
         "cohort_findings": [_finding(f) for f in cohort.findings],
         "settings_sha256": settings.hash,
         "settings": settings.canonical(),
+        "excluded_by_review": None if excluded is None else rejection_records(excluded),
         "lesions": [_lesion_record(lesion, outcome, out) for lesion, outcome in outcomes],
     }
+
+
+def rejection_records(excluded: Sequence[Excluded]) -> list[dict[str, Any]]:
+    """Return who rejected which lesion, when and why: the rows of excluded.csv."""
+    return [
+        {
+            "row": one.lesion.row,
+            "patient_id": one.lesion.patient_id,
+            "lesion_id": one.lesion.lesion_id,
+            "comment": one.verdict.comment,
+            "reviewer": one.verdict.reviewer,
+            "time_utc": one.verdict.time_utc,
+        }
+        for one in excluded
+        if one.reason == "rejected" and one.verdict is not None
+    ]
 
 
 def seen_from(path: Path, folder: Path) -> str:

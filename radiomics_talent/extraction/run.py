@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from radiomics_talent.cohort.manifest import CohortTable, Lesion
+    from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.settings import ExtractionSettings
 
 _LOG = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class RunResult:
     cohort_findings: tuple[Finding, ...] = ()
 
 
-def run_extraction(
+def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywords
     cohort: CohortTable,
     settings: ExtractionSettings,
     out: Path,
@@ -95,6 +96,7 @@ def run_extraction(
     progress: Callable[[Progress], None] | None = None,
     save_preprocessed: bool = False,
     command: Sequence[str] = (),
+    excluded: Sequence[Excluded] | None = None,
 ) -> RunResult:
     """Extract features of every lesion of a cohort into a run folder, or go on where an earlier run ended.
 
@@ -117,6 +119,9 @@ def run_extraction(
         Keep resampled crops and masks as NRRD.
     command : sequence of str
         Arguments of the command line, for provenance.
+    excluded : sequence of Excluded, optional
+        What `apply_review` took out of the cohort: rejected lesions are told, others without a verdict that counts
+        are failures of the stage ``review``. None where no review was asked for.
 
     Returns
     -------
@@ -166,13 +171,14 @@ def run_extraction(
             stopped = interrupt
             _LOG.warning("interrupted")
         clear_journals(folder.journal)
-        ordered = in_cohort_order(cohort, outcomes)
+        ordered = with_unreviewed(in_cohort_order(cohort, outcomes), excluded or ())
+        for failure in (o.failure for _, o in ordered if o.failure is not None and o.failure.stage == "review"):
+            _LOG.error("row %d, %s: failed (review): %s", failure.row, failure.lesion_id, failure.sentence)
         seconds = time.monotonic() - clock
         facts = RunFacts(started, _now(), seconds, jobs, timeout_s, tuple(command), stopped is None)
         result = _result(ordered, cohort.findings, folder.path, seconds)
-        write_outputs(
-            folder, result.table, result.failures, provenance_record(cohort, settings, facts, ordered, out=folder.path)
-        )
+        record = provenance_record(cohort, settings, facts, ordered, out=folder.path, excluded=excluded)
+        write_outputs(folder, result.table, result.failures, record)
         _LOG.info(
             "%d lesions with features, %d failed, %.1f s, at most %.0f MiB a process",
             *(result.n_done, len(result.failures), seconds, result.peak_mib),
@@ -218,6 +224,19 @@ def in_cohort_order(cohort: CohortTable, outcomes: dict[tuple[int, int], Outcome
             first = seen.setdefault(key, lesion.row)
             ordered.append((lesion, outcome if first == lesion.row else _name_taken(lesion, outcome, first)))
     return _with_duplicates_told(ordered)
+
+
+def with_unreviewed(
+    ordered: Sequence[tuple[Lesion, Outcome]], excluded: Sequence[Excluded]
+) -> list[tuple[Lesion, Outcome]]:
+    """Put the lesions that a review left without a verdict in their places, as failures."""
+    more = []
+    for one in (x for x in excluded if x.reason != "rejected"):
+        lesion = one.lesion
+        failure = Failure(lesion.row, lesion.patient_id, lesion.lesion_id, "review", one.sentence)
+        more.append((lesion, Outcome(lesion.row, 0, lesion.lesion_id, failure=failure)))
+    # Rows count up through a cohort, and the sort keeps the parts of a lesion as they are.
+    return sorted([*ordered, *more], key=lambda pair: pair[0].row) if more else list(ordered)
 
 
 def _not_run(lesion: Lesion) -> Outcome:

@@ -3,6 +3,7 @@
 ::
 
     RUN/features.parquet  features.csv  failures.csv  provenance.json  log.txt
+    RUN/excluded.csv        lesions that a review rejected; with --reviewed only
     RUN/shards/<key>.json   one result, under the hash of everything that it depends on
     RUN/run.json            settings and versions that every shard of this folder was made with
     RUN/journal/            what is being worked on now; empty after a clean end
@@ -46,6 +47,9 @@ class RunFolderError(ExtractionError):
 
 OUTPUTS = ("features.parquet", "features.csv", "failures.csv", "provenance.json")
 """What a finished run leaves behind; absent while one is under way, so that nobody takes old values for new."""
+EXCLUDED = "excluded.csv"
+"""What a finished run of reviewed lesions leaves behind, too."""
+_EXCLUDED_COLUMNS = ("row", "patient_id", "lesion_id", "comment", "reviewer", "time_utc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,11 @@ def write_outputs(
         The folder cannot be written any more.
     """
     with told(folder):
-        _write_failures(folder.path / "failures.csv", failures)
+        names = [f.name for f in fields(Failure)]
+        _write_csv(folder.path / "failures.csv", names, [[getattr(f, name) for name in names] for f in failures])
+        if (rejected := provenance.get("excluded_by_review")) is not None:
+            rows = [[one[name] for name in _EXCLUDED_COLUMNS] for one in rejected]
+            _write_csv(folder.path / EXCLUDED, _EXCLUDED_COLUMNS, rows)
         with replacing(folder.path / "provenance.json") as temporary:
             temporary.write_text(json.dumps(provenance, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         table.write(folder.path)
@@ -164,12 +172,11 @@ def told(folder: RunFolder) -> Iterator[None]:
         ) from error
 
 
-def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
+def _write_csv(path: Path, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        names = [f.name for f in fields(Failure)]
         writer.writerow(names)
-        writer.writerows([escape_cell(str(getattr(failure, name))) for name in names] for failure in failures)
+        writer.writerows([escape_cell(str(cell)) for cell in row] for row in rows)
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -208,7 +215,7 @@ def _prepare(folder: RunFolder, settings: ExtractionSettings) -> None:
         part.mkdir(exist_ok=True)
     for leftover in (*folder.path.glob(".tmp-*"), *folder.shards.glob(".tmp-*"), *folder.preprocessed.glob("*/.tmp-*")):
         leftover.unlink(missing_ok=True)
-    for name in OUTPUTS:
+    for name in (*OUTPUTS, EXCLUDED):
         (folder.path / name).unlink(missing_ok=True)
 
 

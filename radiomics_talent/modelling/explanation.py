@@ -152,6 +152,7 @@ def _tree_shap(model: Any, z: Floats) -> tuple[Floats, float]:
 
 def _permutation_shap(model: Any, z: Floats, middle: Floats, *, survival: bool) -> tuple[Floats, float]:
     shap = _shap()
+
     def scores(rows: Floats) -> Floats:
         return model_scores(model, np.asarray(rows, dtype=np.float64), survival=survival)
 

@@ -17,6 +17,7 @@ from radiomics_talent.modelling.lesions import lesion_volumes_ml
 from radiomics_talent.modelling.model import ResponseModel, fingerprint_rows, save_model
 from radiomics_talent.modelling.record import block_record, counts, write_frame, write_json, write_left_out
 from radiomics_talent.modelling.scrutiny import scrutinise
+from radiomics_talent.modelling.table_one import table_one
 from radiomics_talent.modelling.trained_domain import describe_columns, describe_scans
 from radiomics_talent.modelling.validation import (
     column_weights,
@@ -148,6 +149,7 @@ def train(  # noqa: PLR0913
         findings += (f"to load this model, vouch for the types of its estimator: --trust {' --trust '.join(to_trust)}",)
     result = TrainingResult(model, report, table, findings, resumed)
     _write_training(result, folder)
+    write_frame(folder / "table1.csv", table_one(table, clinical))
     return result
 
 

@@ -100,7 +100,9 @@ def _performance(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _estimate(value: Mapping[str, Any]) -> str:
     numbers = [value.get(k) for k in ("value", "low", "high")]
-    middle, low, high = ("undefined" if v is None else f"{v:.3f}" for v in numbers)
+    if any(v is None or v != v for v in numbers):  # noqa: PLR0124  # not a number
+        return "undefined"
+    middle, low, high = (f"{v:.3f}" for v in numbers)
     return f"{middle} ({low} to {high})"
 
 

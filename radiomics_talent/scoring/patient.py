@@ -305,10 +305,9 @@ def _class_in_words(model: ResponseModel, *, positive: bool) -> str:
     if model.settings.task == "survival":
         return "high risk" if positive else "low risk"
     levels = ", ".join(model.outcome["positive"])
-    name = f"{model.outcome['name']}: "
     if levels:
-        return name + (levels if positive else f"not {levels}")
-    return name + ("yes" if positive else "no")
+        return levels if positive else f"not {levels}"
+    return f"{model.outcome['name']}: {'yes' if positive else 'no'}"
 
 
 def _group(model: ResponseModel, percentile: float | None, *, positive: bool) -> str:

@@ -17,6 +17,7 @@ from radiomics_talent.extraction.provenance import NUMBERS_DEPEND_ON, seen_from,
 from radiomics_talent.extraction.run import run_extraction
 from radiomics_talent.modelling.model import installed_versions, load_model, load_refits
 from radiomics_talent.modelling.new_patients import check_clinical, check_features
+from radiomics_talent.modelling.record import plain_record
 from radiomics_talent.scoring.patient import LesionOrigin, Scorer, score_patient
 from radiomics_talent.scoring.score_report import (
     PatientScore,
@@ -244,7 +245,7 @@ def _scored_model(model: ResponseModel, path: Path, settings: ExtractionSettings
         extraction_sha256=settings.hash,
         patients=facts["patients"],
         events=facts["events"],
-        performance=facts["performance"][block],
+        performance=plain_record(facts["performance"][block]),
         score_quantiles=model.reference.scores if model.reference is not None else (),
         score_quantiles_by_class=model.reference.scores_by_class if model.reference is not None else (),
         synthetic=bool(facts.get("synthetic", False)),

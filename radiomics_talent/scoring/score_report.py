@@ -155,7 +155,9 @@ class ScoredModel(_Record):
     score_quantiles: tuple[float, ...] = Field(
         description="0, 5, ... 100 % of the training patients' out-of-fold scores"
     )
-    score_quantiles_by_class: tuple[tuple[float, ...], ...] = Field((), description="The same without and with the event")
+    score_quantiles_by_class: tuple[tuple[float, ...], ...] = Field(
+        (), description="The same without and with the event"
+    )
     synthetic: bool = Field(description="Trained on invented patients")
     findings: tuple[str, ...]
 
