@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from radiomics_talent.features.engine import extract
     from radiomics_talent.modelling.evaluation import evaluate
     from radiomics_talent.modelling.training import train
+    from radiomics_talent.scoring.score import score
     from radiomics_talent.settings import ExtractionSettings
 
 __version__ = "0.1.0"
@@ -29,11 +30,13 @@ _HOME = {
     "load_case": "radiomics_talent.cohort.case",
     "load_cohort": "radiomics_talent.cohort.manifest",
     "run_extraction": "radiomics_talent.extraction.run",
+    "score": "radiomics_talent.scoring.score",
     "train": "radiomics_talent.modelling.training",
 }
 
 __all__ = [
-    "ExtractionSettings", "evaluate", "extract", "index_dicom", "load_case", "load_cohort", "run_extraction", "train",
+    "ExtractionSettings", "evaluate", "extract", "index_dicom", "load_case", "load_cohort", "run_extraction", "score",
+    "train",
 ]  # fmt: skip
 
 

@@ -89,14 +89,11 @@ def confounding(levels: Sequence[str], events: NDArray[np.int64]) -> tuple[float
 
 
 def _left_out(table: StudyTable) -> list[str]:
-    by_reason: dict[str, list[str]] = {}
-    for patient, reason in table.left_out:
-        by_reason.setdefault(reason, []).append(patient)
-    return [
-        f"{len(patients)} patients left out ({reason}): {', '.join(patients[:_SHOWN])}"
-        f"{' ...' if len(patients) > _SHOWN else ''}; all are in left_out.csv"
-        for reason, patients in by_reason.items()
-    ]
+    # Counted, not named: findings travel with the model.
+    counts: dict[str, int] = {}
+    for _, reason in table.left_out:
+        counts[reason] = counts.get(reason, 0) + 1
+    return [f"{n} patients left out ({reason}); all are in left_out.csv" for reason, n in counts.items()]
 
 
 def _endpoints_not_used(clinical: ClinicalTable, table: StudyTable) -> list[str]:
@@ -150,21 +147,25 @@ def _unusable_columns(table: StudyTable) -> list[str]:
     return found
 
 
-def _same_scan_twice(table: StudyTable) -> list[str]:
+def same_features(table: StudyTable) -> tuple[tuple[str, ...], ...]:
+    """Return sets of patients whose radiomic features are the very same."""
     radiomics = table.frame[list(table.blocks["radiomics"])]
     # One feature alone may tie by chance.
     if radiomics.shape[1] < 3:
-        return []
+        return ()
     # Rows of one value (the standard deviation of single lesions) say nothing of whose they are.
     telling = radiomics.nunique(axis=1) > 2
     hashes = pd.util.hash_pandas_object(radiomics[telling], index=False)
     twins = hashes[hashes.duplicated(keep=False)]
-    patients = {tuple(sorted(set(table.patients[twins.index[twins == h]]))) for h in twins.unique()}
-    pairs = sorted(p for p in patients if len(p) > 1)
-    if not pairs:
+    patients = {tuple(sorted({str(p) for p in table.patients[twins.index[twins == h]]})) for h in twins.unique()}
+    return tuple(sorted(p for p in patients if len(p) > 1))
+
+
+def _same_scan_twice(table: StudyTable) -> list[str]:
+    sets = len(same_features(table))
+    if not sets:
         return []
-    shown = "; ".join(" and ".join(p) for p in pairs[:_SHOWN])
-    return [f"{len(pairs)} sets of patients have the very same features ({shown}): the same scan under two ids?"]
+    return [f"{sets} sets of patients have the very same features: the same scan under two ids? See same_features.csv"]
 
 
 def _leaks(table: StudyTable) -> list[str]:

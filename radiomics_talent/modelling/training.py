@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import radiomics_talent
+from radiomics_talent.cohort.spreadsheet import write_sheet
 from radiomics_talent.modelling.dataset import BATCH_PREFIX, StudyTable, build_study_table
 from radiomics_talent.modelling.estimators import check_preprocessing
 from radiomics_talent.modelling.final_fit import fit_final
@@ -16,7 +17,7 @@ from radiomics_talent.modelling.fold_store import FoldStore, study_hash
 from radiomics_talent.modelling.lesions import lesion_volumes_ml
 from radiomics_talent.modelling.model import ResponseModel, fingerprint_rows, save_model
 from radiomics_talent.modelling.record import block_record, counts, write_frame, write_json, write_left_out
-from radiomics_talent.modelling.scrutiny import scrutinise
+from radiomics_talent.modelling.scrutiny import same_features, scrutinise
 from radiomics_talent.modelling.table_one import table_one
 from radiomics_talent.modelling.trained_domain import describe_columns, describe_scans
 from radiomics_talent.modelling.validation import (
@@ -210,4 +211,7 @@ def _write_training(result: TrainingResult, folder: Path) -> None:
     )
     write_frame(folder / "selected_features.csv", selected)
     write_left_out(folder / "left_out.csv", result.table)
+    twins = same_features(result.table)
+    if twins:
+        write_sheet(folder / "same_features.csv", ("patients",), [(" ".join(p),) for p in twins])
     write_json(folder / "metrics.json", training_record(result))

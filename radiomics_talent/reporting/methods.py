@@ -97,6 +97,8 @@ def _patients(facts: StudyFacts) -> list[str]:
     model, counts = facts.model, facts.model.facts
     lesions = "" if counts["rows"] == counts["patients"] else f" with {counts['rows']} lesions"
     told = [f"{counts['patients']} patients{lesions} with features, clinical data and outcome were modelled"]
+    if counts.get("synthetic"):
+        told.append("these patients are invented (a synthetic trial)")
     if counts["left_out"]:
         reasons = f" ({'; '.join(f'{n}: {reason}' for reason, n in facts.left_out.items())})" if facts.left_out else ""
         told.append(f"{counts['left_out']} patients were left out{reasons}")
