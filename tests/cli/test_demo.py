@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from radiomics_talent.cli import app
-from radiomics_talent.simulate import trial
+
+pytestmark = pytest.mark.slow
 
 
 def run(*args):
@@ -17,13 +18,10 @@ def run(*args):
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
-    """The demo with four patients instead of twelve."""
+    """The demo with eight patients instead of twelve."""
     out = tmp_path_factory.mktemp("demo") / "my demo"
-    with pytest.MonkeyPatch.context() as patch:
-        write = trial.write_trial
-        patch.setattr(trial, "write_trial", lambda *a, **k: write(*a, **k, patients=4))
-        ran = run("demo", "--out", out, "--jobs", "1")
-        again = run("demo", "--out", out, "--jobs", "1")
+    ran = run("demo", "--out", out, "--jobs", "1", "--patients", 8)
+    again = run("demo", "--out", out, "--jobs", "1", "--patients", 8)
     return out, ran, again
 
 
@@ -36,7 +34,7 @@ def test_everything_named_is_there(result):
     out, ran, _ = result
     assert ran.exit_code == 0, ran.output
     listed = re.findall(r"^  (\S+)  ", ran.stdout[ran.stdout.index("Done in") :], flags=re.MULTILINE)
-    assert len(listed) == 9
+    assert len(listed) == 16
     assert all((out / name).exists() for name in listed)
 
 
@@ -47,7 +45,7 @@ def test_every_lesion_has_features(result):
     assert len(rows(out / "cohort.csv")) == len(table) == lesions
     assert not rows(out / "run" / "failures.csv")
     assert sum(name.startswith("original_") for name in table[0]) == 93 + 14
-    assert len(rows(out / "clinical.csv")) == 4
+    assert len(rows(out / "clinical.csv")) == 8
 
 
 def test_the_measured_volume_is_the_true_one(result):
@@ -61,12 +59,35 @@ def test_the_measured_volume_is_the_true_one(result):
 def test_the_commands_shown_are_commands(result):
     out, ran, _ = result
     shown = [line[2:] for line in ran.stdout.splitlines() if line.startswith("$ radiomics-talent ")]
-    assert [shlex.split(line)[1] for line in shown] == ["index", "check", "extract"]
+    names = ["index", "check", "extract", "recist", "train", "report", "report", "index", "score"]
+    assert [shlex.split(line)[1] for line in shown] == names
     page = (out / "qc.html").read_bytes()
-    for line in shown:
+    for line in shown[:3]:
         assert run(*shlex.split(line)[1:]).exit_code == 0
     # check by hand writes the very same page
     assert (out / "qc.html").read_bytes() == page
+
+
+def test_recist_finds_the_response_that_was_invented(result):
+    out, _, _ = result
+    invented = {r["patient_id"]: r for r in rows(out / "clinical.csv")}
+    found = rows(out / "response.csv")
+    assert len(found) == 8
+    for row in found:
+        mine = invented[row["patient_id"]]
+        names = ("best_overall_response", "pfs_days", "pfs_event")
+        assert [row[n] for n in names] == [mine[n] for n in names]
+
+
+def test_new_patients_are_scored_and_nobody_takes_it_for_real(result):
+    out, ran, _ = result
+    scores = rows(out / "score" / "scores.csv")
+    assert [r["patient_id"] for r in scores] == ["SYN-001", "SYN-002"]
+    assert all(r["notice"] == "research use only" for r in scores)
+    assert "Research use only" in ran.stdout
+    for name in ("model/card.md", "model.html", "score/report.html"):
+        assert "invented patients" in (out / name).read_text(encoding="utf-8")
+    assert len(list((out / "score" / "dicom").glob("*.SR.dcm"))) == 2
 
 
 def test_again_recomputes_nothing(result):
