@@ -4,6 +4,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from scoring_study import Study, make_study
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -24,3 +25,9 @@ def sts_root(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         with tarfile.open(archive) as tar:
             tar.extractall(root, filter="data")
     return root
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A small synthetic trial, a model trained on it, and two patients that it has never seen."""
+    return make_study(tmp_path_factory.mktemp("study"))

@@ -8,10 +8,12 @@ from studies import quick_settings
 from radiomics_talent.cohort.clinical import load_clinical
 from radiomics_talent.cohort.manifest import CohortTable, cohort_from_index, load_cohort, write_cohort
 from radiomics_talent.dicom.index import index_dicom
+from radiomics_talent.extraction.run import run_extraction
 from radiomics_talent.modelling.outcome import Outcome
 from radiomics_talent.modelling.tables import extraction_record, read_features
 from radiomics_talent.modelling.training import train
 from radiomics_talent.settings import ExtractionSettings
+from radiomics_talent.simulate.trial import write_trial
 
 EXTRACTION = ExtractionSettings.model_validate(
     {
@@ -47,3 +49,15 @@ class Study:
 def cohort_of(root: Path, table: Path) -> CohortTable:
     write_cohort(cohort_from_index(index_dicom(root), table), table)
     return load_cohort(table)
+
+
+def make_study(root: Path) -> Study:
+    """Write the trial, extract it, train on it."""
+    trial = write_trial(root / "trial", seed=3, patients=8)
+    run_extraction(cohort_of(trial.dicom, root / "trial" / "cohort.csv"), EXTRACTION, root / "run")
+    new = write_trial(root / "new", seed=4, patients=2)
+    made = Study(
+        root, root / "run", trial.clinical_csv, root / "model", cohort_of(new.dicom, root / "new" / "cohort.csv")
+    )
+    made.train("model")
+    return made

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from radiomics_talent.cohort.manifest import CohortTable, Lesion
 from radiomics_talent.cohort.scan import is_dicom
+from radiomics_talent.dicom.headers import RTSTRUCT_CLASS, SEG_CLASSES, read_instance
 from radiomics_talent.dicom.index import index_dicom
-from radiomics_talent.errors import ConfigError, DicomError
+from radiomics_talent.dicom.rtstruct import read_rtstruct_headers
+from radiomics_talent.dicom.seg import read_seg_headers
+from radiomics_talent.errors import ConfigError, DicomError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from radiomics_talent.dicom.index import DicomIndex
     from radiomics_talent.dicom.series import SeriesRecord
 
 
@@ -96,14 +98,24 @@ def _series(image: Path, masks: Sequence[Path], series_uid: str) -> SeriesRecord
     if series_uid:
         volumes = [s for s in volumes if series_uid in {s.series_uid, s.series_instance_uid}]
     if len(volumes) > 1:
-        volumes = _drawn_on(index, masks) or volumes
+        drawn_on = {uid for mask in masks for uid in _referenced_series(mask)}
+        volumes = [s for s in volumes if s.series_instance_uid in drawn_on] or volumes
     return volumes[0] if len(volumes) == 1 else None
 
 
-def _drawn_on(index: DicomIndex, masks: Sequence[Path]) -> list[SeriesRecord]:
-    wanted = {mask.absolute() for mask in masks}
-    linked = {x.series.series_uid: x.series for x in index.links if x.series and x.mask.absolute() in wanted}
-    return list(linked.values()) if len(linked) == 1 else []
+def _referenced_series(mask: Path) -> tuple[str, ...]:
+    """Return the series that a DICOM mask was drawn on; what is wrong with the mask is not said here."""
+    if not mask.is_file() or not is_dicom(mask):
+        return ()
+    try:
+        instance = read_instance(mask)
+        if instance is not None and instance.sop_class_uid == RTSTRUCT_CLASS:
+            return read_rtstruct_headers(mask).series_instance_uids
+        if instance is not None and instance.sop_class_uid in SEG_CLASSES:
+            return read_seg_headers(mask).series_instance_uids
+    except InputError:
+        pass
+    return ()
 
 
 def _facts(series: SeriesRecord) -> dict[str, object]:
