@@ -27,7 +27,7 @@ models: setup
 	rm -rf models/demo $(TRIAL)
 	$(BIN)/radiomics-talent demo --out $(TRIAL) --patients 40 --seed 2678780 --features-only
 	$(BIN)/radiomics-talent train $(TRIAL)/run --clinical $(TRIAL)/clinical.csv --study talent --outcome best_overall_response --positive CR,PR --config talent-response --synthetic --out models/demo
-	rm -r models/demo/folds models/demo/cv_predictions.csv
+	rm -r models/demo/folds
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests

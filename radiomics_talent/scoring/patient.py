@@ -95,6 +95,13 @@ class Scorer:
         one = np.full(len(score), "")
         return float(patient_scores(score[None], one, rows.volumes_ml, self.model.settings.lesion_to_patient)[0, 0])
 
+    def counted(self, rows: NewRows) -> list[int]:
+        """Return the rows that the patient's score is made of: all of them, or the decisive one."""
+        how = self.model.settings.lesion_to_patient
+        if len(rows.frame) == 1 or how == "mean":
+            return list(range(len(rows.frame)))
+        return [int(np.argmax(self.scores(rows) if how == "maximum" else np.nan_to_num(rows.volumes_ml)))]
+
     @property
     def is_survival(self) -> bool:
         """The model predicts a risk."""
@@ -127,6 +134,7 @@ def score_patient(
     model = scorer.model
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", message="Found unknown categories")  # said of the level itself
         rows = scorer.rows(lesions, features)
         score = scorer.total(rows)
         columns = _used(model, rows.frame)
@@ -175,11 +183,7 @@ def _explained(scorer: Scorer, rows: NewRows) -> Explanation:
     pipeline = model.pipelines[model.settings.block]
     needed = [str(c) for c in pipeline.named_steps["prepare"].feature_names_in_]
     centre = model.reference.centre if model.reference is not None else {}
-    how = model.settings.lesion_to_patient
-    at = range(len(rows.frame))
-    if len(rows.frame) > 1 and how != "mean":
-        order = scorer.scores(rows) if how == "maximum" else np.nan_to_num(rows.volumes_ml)
-        at = range(int(np.argmax(order)), int(np.argmax(order)) + 1)
+    at = scorer.counted(rows)
     each = [explain(pipeline, rows.frame.iloc[[k]][needed], centre, survival=scorer.is_survival) for k in at]
     if len(each) == 1:
         return each[0]
@@ -196,10 +200,11 @@ def _horizons(scorer: Scorer, rows: NewRows) -> tuple[HorizonSurvival, ...]:
     from radiomics_talent.modelling.estimators import survival_curves  # noqa: PLC0415  # survival models only
 
     times = np.asarray(model.settings.horizon_days)
+    counted = rows.frame.iloc[scorer.counted(rows)]
 
     def curve(pipeline: Pipeline) -> Floats:
         prepare = pipeline.named_steps["prepare"]
-        z = prepare.transform(rows.frame[list(prepare.feature_names_in_)])
+        z = prepare.transform(counted[list(prepare.feature_names_in_)])
         return np.asarray(survival_curves(pipeline.named_steps["model"], z, times).mean(axis=0))
 
     own = curve(model.pipelines[model.settings.block])

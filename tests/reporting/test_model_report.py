@@ -114,10 +114,10 @@ def test_no_patient_is_named_anywhere(response: StudyFacts, tmp_path: Path):
         assert not re.search(r"\bP\d{3}\b", text), path.name
 
 
-def test_a_finding_about_one_patient_does_not_name_it(response: StudyFacts):
-    assert any("P007" in finding for finding in response.model.facts["findings"])
-    assert not any("P007" in finding for finding in response.findings)
-    assert len(response.findings) == len(response.model.facts["findings"])
+def test_findings_name_no_patient(response: StudyFacts):
+    assert response.findings
+    for finding in (*response.findings, *response.model.facts["findings"]):
+        assert not re.search(r"\bP\d{3}\b", finding)
 
 
 def test_page_is_self_contained(response: StudyFacts, tmp_path: Path):
