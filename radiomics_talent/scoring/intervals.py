@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
-    from sklearn.pipeline import Pipeline
 
     Floats = NDArray[np.float64]
 
@@ -48,19 +47,6 @@ def score_interval(score: float, refits: Sequence[float], *, survival: bool) -> 
 def survival_interval(probability: float, refits: Sequence[float]) -> Interval | None:
     """Return the 95 % interval of a probability of no event, on the scale log(-log S)."""
     return _interval(probability, np.asarray(refits), _cloglog, _from_cloglog, "log(-log S)")
-
-
-def refit_scores(refits: Sequence[Pipeline], score: Callable[[Pipeline], float]) -> list[float]:
-    """Return the score of one patient by every refit that can give one."""
-    scores = []
-    for pipeline in refits:
-        try:
-            value = score(pipeline)
-        except ValueError:  # a batch that this sample did not have
-            continue
-        if np.isfinite(value):
-            scores.append(value)
-    return scores
 
 
 def _interval(

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from radiomics_talent.features.table import KEY_COLUMNS
 from radiomics_talent.modelling.explanation import explain, source_column, used_columns
 from radiomics_talent.modelling.lesions import patient_scores
 from radiomics_talent.modelling.model import fingerprint_rows
@@ -15,13 +17,12 @@ from radiomics_talent.modelling.new_patients import patient_rows
 from radiomics_talent.modelling.search import model_scores
 from radiomics_talent.modelling.trained_domain import GOLDEN_LEVELS, SCORE_LEVELS, percentile_of
 from radiomics_talent.scoring.domain import judge_features, judge_lesion, verdict
-from radiomics_talent.scoring.intervals import refit_scores, score_interval, survival_interval
+from radiomics_talent.scoring.intervals import score_interval, survival_interval
 from radiomics_talent.scoring.score_report import Contribution, HorizonSurvival, LesionScore, PatientScore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pandas as pd
     from numpy.typing import NDArray
     from sklearn.pipeline import Pipeline
 
@@ -80,27 +81,26 @@ class Scorer:
         """Return the rows of the study table of one patient."""
         return patient_rows(self.model, lesions, features, self.clinical)
 
-    def scores(self, rows: NewRows, pipeline: Pipeline | None = None) -> Floats:
-        """Return the score of each row by the model, or by one of its refits."""
+    def scores(self, frame: pd.DataFrame, pipeline: Pipeline | None = None) -> Floats:
+        """Return the score of each row of the study table by the model, or by one of its refits."""
         chosen = pipeline or self.model.pipelines[self.model.settings.block]
         prepare, model = chosen.named_steps["prepare"], chosen.named_steps["model"]
-        z = prepare.transform(rows.frame[list(prepare.feature_names_in_)])
+        z = prepare.transform(frame[list(prepare.feature_names_in_)])
         return model_scores(model, z, survival=self.is_survival)
 
-    def total(self, rows: NewRows, pipeline: Pipeline | None = None) -> float:
-        """Return the patient's score: that of the row, or of the lesions together."""
-        score = self.scores(rows, pipeline)
+    def total(self, score: Floats, volumes_ml: Floats) -> float:
+        """Return a patient's score out of those of its rows: that of the row, or of the lesions together."""
         if len(score) == 1:
             return float(score[0])
         one = np.full(len(score), "")
-        return float(patient_scores(score[None], one, rows.volumes_ml, self.model.settings.lesion_to_patient)[0, 0])
+        return float(patient_scores(score[None], one, volumes_ml, self.model.settings.lesion_to_patient)[0, 0])
 
     def counted(self, rows: NewRows) -> list[int]:
         """Return the rows that the patient's score is made of: all of them, or the decisive one."""
         how = self.model.settings.lesion_to_patient
         if len(rows.frame) == 1 or how == "mean":
             return list(range(len(rows.frame)))
-        return [int(np.argmax(self.scores(rows) if how == "maximum" else np.nan_to_num(rows.volumes_ml)))]
+        return [int(np.argmax(self.scores(rows.frame) if how == "maximum" else np.nan_to_num(rows.volumes_ml)))]
 
     @property
     def is_survival(self) -> bool:
@@ -108,8 +108,43 @@ class Scorer:
         return self.model.settings.task == "survival"
 
 
+def refit_totals(scorer: Scorer, prepared: Mapping[str, NewRows]) -> dict[str, list[float]]:
+    """Return each patient's score by every refit that can give one.
+
+    A refit scores all patients at once, as a row by itself costs as much; where that fails, one by one: a sample may
+    lack the batch of one of them.
+    """
+    totals: dict[str, list[float]] = {patient: [] for patient in prepared}
+    if not prepared:
+        return totals
+    ends = np.cumsum([len(rows.frame) for rows in prepared.values()])[:-1]
+    together = pd.concat([rows.frame for rows in prepared.values()], ignore_index=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is to be said of a row, the model itself says
+        for pipeline in scorer.refits:
+            try:
+                scores = np.split(scorer.scores(together, pipeline), ends)
+            except ValueError:
+                scores = [_scores_or_none(scorer, rows, pipeline) for rows in prepared.values()]
+            for (patient, rows), score in zip(prepared.items(), scores, strict=True):
+                if len(score) and np.isfinite(score).all():
+                    totals[patient].append(scorer.total(score, rows.volumes_ml))
+    return totals
+
+
+def _scores_or_none(scorer: Scorer, rows: NewRows, pipeline: Pipeline) -> Floats:
+    try:
+        return scorer.scores(rows.frame, pipeline)
+    except ValueError:
+        return np.empty(0)
+
+
 def score_patient(
-    scorer: Scorer, lesions: pd.DataFrame, features: tuple[str, ...], origins: Mapping[str, LesionOrigin]
+    scorer: Scorer,
+    lesions: pd.DataFrame,
+    rows: NewRows,
+    refits: Sequence[float],
+    origins: Mapping[str, LesionOrigin],
 ) -> PatientScore:
     """Score one patient.
 
@@ -119,8 +154,10 @@ def score_patient(
         The model.
     lesions : DataFrame
         The patient's rows of a feature table.
-    features : tuple of str
-        Names of all features of that table.
+    rows : NewRows
+        From `Scorer.rows`.
+    refits : sequence of float
+        From `refit_totals`.
     origins : mapping of str to LesionOrigin
         By lesion_id.
 
@@ -135,16 +172,14 @@ def score_patient(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.filterwarnings("ignore", message="Found unknown categories")  # said of the level itself
-        rows = scorer.rows(lesions, features)
-        score = scorer.total(rows)
+        by_row = scorer.scores(rows.frame)
+        score = scorer.total(by_row, rows.volumes_ml)
         columns = _used(model, rows.frame)
         reasons, distance, farther = judge_features(model, rows.frame, columns)
         explanation = _explained(scorer, rows)
         survival = _horizons(scorer, rows)
-        interval = score_interval(
-            score, refit_scores(scorer.refits, lambda p: scorer.total(rows, p)), survival=scorer.is_survival
-        )
-        parts = _lesions(scorer, lesions, features, rows, (score, origins))
+        interval = score_interval(score, refits, survival=scorer.is_survival)
+        parts = _lesions(lesions, rows, _shares(scorer, lesions, rows, by_row), scorer.model, origins)
     said = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning))
     every: list[DomainReason] = [*reasons, *(r for part in parts for r in part.domain.reasons)]
     threshold = model.thresholds[model.settings.block]
@@ -218,22 +253,34 @@ def _horizons(scorer: Scorer, rows: NewRows) -> tuple[HorizonSurvival, ...]:
     )
 
 
+def _shares(scorer: Scorer, lesions: pd.DataFrame, rows: NewRows, by_row: Floats) -> list[tuple[float, float | None]]:
+    """Return for each lesion the score if it were alone, and the patient's less the score without it."""
+    n = len(lesions)
+    score, every = scorer.total(by_row, rows.volumes_ml), np.arange(n)
+    if n == 1:
+        return [(score, None)]
+    volumes = rows.volumes_ml
+    if len(by_row) == n:  # a row a lesion: nothing but the way to the patient changes
+        kept = [every != k for k in every]
+        return [(float(by_row[k]), score - scorer.total(by_row[kept[k]], volumes[kept[k]])) for k in every]
+    features = tuple(str(c) for c in lesions.columns[len(KEY_COLUMNS) :])
+    parts = [scorer.rows(lesions.iloc[[k]], features).frame for k in range(n)]
+    parts += [scorer.rows(lesions.iloc[every != k], features).frame for k in every]
+    scores = scorer.scores(pd.concat(parts, ignore_index=True))
+    return [(float(scores[k]), score - float(scores[n + k])) for k in every]
+
+
 def _lesions(
-    scorer: Scorer,
     lesions: pd.DataFrame,
-    features: tuple[str, ...],
     rows: NewRows,
-    known: tuple[float, Mapping[str, LesionOrigin]],
+    shares: Sequence[tuple[float, float | None]],
+    model: ResponseModel,
+    origins: Mapping[str, LesionOrigin],
 ) -> tuple[LesionScore, ...]:
-    score, origins = known
     parts = []
+    features = lesions.columns[len(KEY_COLUMNS) :]
     for k, (_, lesion) in enumerate(lesions.iterrows()):
         lesion_id = str(lesion["lesion_id"])
-        alone = score if len(lesions) == 1 else scorer.total(scorer.rows(lesions.iloc[[k]], features))
-        without = None
-        if len(lesions) > 1:
-            others = lesions.iloc[[i for i in range(len(lesions)) if i != k]]
-            without = scorer.total(scorer.rows(others, features))
         volume = float(rows.volumes_ml[k])
         volume_ml = None if np.isnan(volume) else volume
         origin = origins[lesion_id]
@@ -248,10 +295,10 @@ def _lesions(
                 image_sha256=origin.image_sha256,
                 mask_sha256=origin.mask_sha256,
                 volume_ml=volume_ml,
-                alone=alone,
-                contribution=None if without is None else score - without,
-                domain=verdict(judge_lesion(scorer.model.scans, dict(lesion), lesion_id, volume_ml)),
-                features={n: _or_none(float(lesion[n])) for n in features},
+                alone=shares[k][0],
+                contribution=shares[k][1],
+                domain=verdict(judge_lesion(model.scans, dict(lesion), lesion_id, volume_ml)),
+                features={str(n): _or_none(float(lesion[n])) for n in features},
                 findings=origin.findings,
             )
         )

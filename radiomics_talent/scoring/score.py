@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from radiomics_talent.extraction.run import run_extraction
 from radiomics_talent.modelling.model import installed_versions, load_model, load_refits
 from radiomics_talent.modelling.new_patients import check_clinical, check_features
 from radiomics_talent.modelling.record import plain_record
-from radiomics_talent.scoring.patient import LesionOrigin, Scorer, score_patient
+from radiomics_talent.scoring.patient import LesionOrigin, Scorer, refit_totals, score_patient
 from radiomics_talent.scoring.score_report import (
     PatientScore,
     ScoredModel,
@@ -31,10 +32,13 @@ from radiomics_talent.settings import ExtractionSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    import pandas as pd
+
     from radiomics_talent.cohort.clinical import ClinicalTable
     from radiomics_talent.cohort.manifest import CohortTable
     from radiomics_talent.extraction.run import Progress, RunResult
     from radiomics_talent.modelling.model import ResponseModel
+    from radiomics_talent.modelling.new_patients import NewRows
 
 EXTRACTION = "extraction"
 """Run folder of the features, below the folder of the scores."""
@@ -103,7 +107,7 @@ def score(
     """
     arguments = arguments or ScoreArguments()
     loaded = load_model(model, trust)
-    refits = load_refits(model, trust)
+    refits = load_refits(loaded, model, trust)
     check_clinical(loaded, clinical)
     settings = extraction_settings(loaded, force=force)
     folder = Path(out)
@@ -191,22 +195,33 @@ def _score_all(
         )
         for f in run.failures
     ]
-    patients: list[PatientScore] = []
     if len(run.table):
         check_features(scorer.model, run.table)
-    lost = {f.patient_id for f in run.failures}
+    lost = Counter(f.patient_id for f in run.failures)
+    prepared: dict[str, tuple[pd.DataFrame, NewRows]] = {}
+    patients: list[PatientScore] = []
+
+    def failed(patient_id: str, error: TalentError) -> None:
+        failures.append(ScoringFailure(patient_id=patient_id, lesion_id="", stage="score", sentence=str(error)))
+
     with threadpool_limits(1):
-        for patient_id, lesions in run.table.frame.groupby("patient_id", sort=False):
+        for key, lesions in run.table.frame.groupby("patient_id", sort=False):
             try:
-                scored = score_patient(scorer, lesions, run.table.features, origins[str(patient_id)])
+                prepared[str(key)] = lesions, scorer.rows(lesions, run.table.features)
             except TalentError as error:
-                failures.append(
-                    ScoringFailure(patient_id=str(patient_id), lesion_id="", stage="score", sentence=str(error))
-                )
+                failed(str(key), error)
+        refits = refit_totals(scorer, {patient: rows for patient, (_, rows) in prepared.items()})
+        for patient_id, (lesions, rows) in prepared.items():
+            try:
+                scored = score_patient(scorer, lesions, rows, refits[patient_id], origins[patient_id])
+            except TalentError as error:
+                failed(patient_id, error)
                 continue
-            if patient_id in lost:
-                n = sum(f.patient_id == patient_id for f in run.failures)
-                note = f"{n} of {n + len(lesions)} lesions have no features (see failures) and are not in this score"
+            if lost[patient_id]:
+                note = (
+                    f"{lost[patient_id]} of {lost[patient_id] + len(lesions)} lesions have no features (see failures) "
+                    "and are not in this score"
+                )
                 scored = scored.model_copy(update={"warnings": (note, *scored.warnings)})
             patients.append(scored)
     return tuple(patients), tuple(failures)

@@ -66,5 +66,4 @@ def test_they_travel_with_the_model(tmp_path, refits):
     settings = quick_settings(refits=refits, validation={"repeats": 1, "permutations": 0, "learning_curve": []})
     train(feature_table(), clinical_table(tmp_path), Outcome("response"), settings, tmp_path / "model")
     assert (tmp_path / "model" / "refits.skops").exists() == bool(refits)
-    load_model(tmp_path / "model")
-    assert len(load_refits(tmp_path / "model")) == refits
+    assert len(load_refits(load_model(tmp_path / "model"), tmp_path / "model")) == refits
