@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _TYPE = re.compile(r"literal\[|constrained-|(int|float|str)$")
 _WORD = re.compile(r"'([^']*)'")
+NO_MODEL = "no model here (model.yaml is missing); name the folder that train wrote, or a shipped model (demo)"
 _MOST_WORDS = 6
 """So many known words are listed even where the nearest one is named."""
 M = TypeVar("M", bound=BaseModel)
@@ -158,12 +159,12 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 def find_model_folder(name: str | Path) -> Path:
-    """Return the folder `name`, or that of the shipped model of this name.
+    """Return the folder `name`, or that of the shipped model of this name where there is no model in it.
 
     A name that is neither is returned as it is: loading says that there is no model.
     """
     folder = Path(name)
-    if folder.exists():
+    if (folder / "model.yaml").is_file():
         return folder
     shipped = _shipped_folder("models") / folder.name
     by_name = folder.parent.as_posix() in {".", "models"}

@@ -21,6 +21,8 @@ def report_score(
     from radiomics_talent.scoring.score_report import read_score_report
     from radiomics_talent.scoring.scored_cases import scored_cases
 
+    if out is not None and out.is_dir():
+        raise ConfigError("is a folder; name the page to write, as score.html", where=str(out))
     report = read_score_report(folder)
     if patient:
         known = {p.patient_id for p in report.patients}

@@ -12,11 +12,15 @@ import typer
 from radiomics_talent.cli.jobs import usable_cpus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from radiomics_talent.cohort.manifest import CohortTable
     from radiomics_talent.scoring.score_report import PatientScore, ScoreReport
+    from radiomics_talent.scoring.scored_cases import ScoredCase
 
 _MOST = 20
 _CONTRIBUTIONS = 5
+_PATIENT = "patient"
 _DOMAIN = {
     "inside": "inside (like the training)",
     "borderline": "BORDERLINE (at the edge of the training)",
@@ -45,7 +49,7 @@ def score(
         ..., "--out", help="Folder of the scores: new, or of a scoring to go on with.", metavar="DIR"
     ),
     patient: str = typer.Option(
-        "patient", "--patient", help="With --image: name of the patient in the outputs.", metavar="NAME"
+        _PATIENT, "--patient", help="With --image: name of the patient in the outputs.", metavar="NAME"
     ),
     series: str = typer.Option(
         "", "--series", help="With --image: SeriesInstanceUID, where the folder holds several.", metavar="UID"
@@ -53,7 +57,8 @@ def score(
     phase: str = typer.Option(
         "",
         "--phase",
-        help="With --image: contrast phase, where the headers do not say it (as portal-venous).",
+        help="With --image: contrast phase, where the headers do not say it: native, arterial, portal-venous, venous, "
+        "delayed or contrast.",
         metavar="PHASE",
     ),
     clinical: Path | None = typer.Option(
@@ -88,6 +93,12 @@ def score(
 
     Example: radiomics-talent score models/demo --image CT/ --mask lesions.dcm --label GTV-1 --out score
     """
+    from radiomics_talent.presets import NO_MODEL, find_model_folder
+
+    if not (find_model_folder(model) / "model.yaml").is_file():  # before seconds of imports
+        from radiomics_talent.errors import ConfigError
+
+        raise ConfigError(NO_MODEL, where=str(model))
     from radiomics_talent.cli.progress import progress
     from radiomics_talent.cohort.clinical import load_clinical
     from radiomics_talent.errors import ConfigError
@@ -121,9 +132,8 @@ def score(
         raise typer.Exit(130) from None
     except RunFolderError as error:
         raise ConfigError(error.message, where=error.where) from error
-    pages = _write_pages(report, out) if html and report.patients else []
-    objects, failed = _write_sr(report, out) if dicom_sr else ([], [])
-    typer.echo(report.model_dump_json(indent=1) if as_json else _text(report, out, [*pages, *objects, *failed]))
+    notes, failed = _write_documents(report, out, html=html, dicom_sr=dicom_sr)
+    typer.echo(report.model_dump_json(indent=1) if as_json else _text(report, out, [*notes, *failed]))
     if as_json:
         for sentence in failed:
             typer.echo(sentence, err=True)
@@ -141,48 +151,70 @@ def _cohort(
     if (cohort is None) == (image is None):
         raise ConfigError("give either --image with --mask (one patient), or --cohort (a table of many)")
     if cohort is not None:
-        if masks or labels:
-            raise ConfigError("--mask and --label go with --image; a cohort table names its own masks")
+        if masks or labels or facts != (_PATIENT, "", ""):
+            raise ConfigError(
+                "--mask, --label, --patient, --series and --phase go with --image; a cohort table has columns for them"
+            )
         return load_cohort(cohort)
     assert image is not None
     patient, series, phase = facts
     return cohort_of_scan(image, masks, labels, patient_id=patient, series_uid=series, contrast_phase=phase)
 
 
-def _write_pages(report: ScoreReport, out: Path) -> list[str]:
+def _write_documents(report: ScoreReport, out: Path, *, html: bool, dicom_sr: bool) -> tuple[list[str], list[str]]:
+    """Write page and DICOM objects, each scan opened once; return what was written and what was not."""
     from radiomics_talent.reporting.score_page import write_score_page
     from radiomics_talent.scoring.scored_cases import scored_cases
 
-    return [f"page: {write_score_page(report, scored_cases(report, out), out / 'report.html')}"]
+    files: list[Path] = []
+    failed: list[str] = []
+
+    def cases() -> Iterator[ScoredCase]:
+        for patient in report.patients:
+            mine = list(scored_cases(report, out, [patient.patient_id]))
+            if dicom_sr:
+                written, sentence = _write_sr(report, patient, mine, out / "dicom")
+                files.extend(written)
+                failed.extend(sentence)
+            yield from mine
+
+    opened = cases()
+    notes = []
+    if html and report.patients:
+        notes.append(f"page: {write_score_page(report, opened, out / 'report.html')}")
+    if dicom_sr:
+        for _ in opened:  # those that the page does not show
+            pass
+    if files:
+        notes.append(
+            f"DICOM SR and SEG: {len(files)} files in {out / 'dicom'}; they identify the patients as the CT does"
+        )
+    return notes, failed
 
 
-def _write_sr(report: ScoreReport, out: Path) -> tuple[list[str], list[str]]:
-    """Write the DICOM objects and return what was written and what was not."""
+def _write_sr(
+    report: ScoreReport, patient: PatientScore, cases: list[ScoredCase], folder: Path
+) -> tuple[tuple[Path, ...], list[str]]:
     from radiomics_talent.errors import InputError
     from radiomics_talent.reporting.dicom_sr import SrLesion, write_patient_sr
-    from radiomics_talent.scoring.scored_cases import scored_cases
 
-    files, failed = 0, []
-    for patient in report.patients:
-        lesions = [
-            SrLesion(
-                lesion=x.lesion,
-                image_path=x.case.lesion.image,
-                series_uid=x.lesion.series_uid,
-                mask_path=x.case.lesion.mask,
-                label=x.lesion.label,
-                mask=x.case.mask,
-                roi_name=x.lesion.roi_name,
-            )
-            for x in scored_cases(report, out, [patient.patient_id])
-            if x.case is not None
-        ]
-        try:
-            files += len(write_patient_sr(report, patient, lesions, out / "dicom"))
-        except InputError as error:
-            failed.append(f"no DICOM SR of {patient.patient_id}: {error}")
-    written = [f"DICOM SR and SEG: {files} files in {out / 'dicom'}; they identify the patients as the CT does"]
-    return written if files else [], failed
+    lesions = [
+        SrLesion(
+            lesion=x.lesion,
+            image_path=x.case.lesion.image,
+            series_uid=x.lesion.series_uid,
+            mask_path=x.case.lesion.mask,
+            label=x.lesion.label,
+            mask=x.case.mask,
+            roi_name=x.lesion.roi_name,
+        )
+        for x in cases
+        if x.case is not None
+    ]
+    try:
+        return write_patient_sr(report, patient, lesions, folder), []
+    except InputError as error:
+        return (), [f"no DICOM SR of {patient.patient_id}: {error}"]
 
 
 def _text(report: ScoreReport, out: Path, notes: list[str]) -> str:

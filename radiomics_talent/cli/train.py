@@ -106,14 +106,12 @@ def train(
 
 
 def _text(result: TrainingResult, out: Path) -> str:
-    from radiomics_talent.cli.model_tables import counts_line, metrics_table
+    from radiomics_talent.cli.model_tables import comparison_text, counts_line, metrics_table
 
     report = result.report
     lines = [counts_line(result.model.facts, result.n_resumed), "", *metrics_table(report.blocks, report.block)]
     for name, c in report.comparisons.items():
-        lines.append(
-            f"{report.block} less {name}: {c.difference:+.3f} ({c.low:+.3f} to {c.high:+.3f}), p = {c.p_value:.3g}"
-        )
+        lines.append(f"{report.block} less {name}: {comparison_text(c)}")
     if len(report.permuted):
         lines.append(
             f"permuted outcomes: mean {report.permuted.mean():.3f} in {len(report.permuted)} runs, "

@@ -329,7 +329,7 @@ def _unlisted(
                 near = difflib.get_close_matches(column_name(name), [d for d in dictionary if d not in columns], n=1)
                 names.append(f"{name} (did you mean {near[0]}?)" if near else name)
         if names:
-            findings.append(f"{by} {', '.join(names)}: taken as {kind}, covariate")
+            findings.append(f"{by} {', '.join(names)}: taken as {kind}")
     return findings
 
 

@@ -77,8 +77,10 @@ def find_label(
     asked = f"label {wanted!r}" if wanted else "an empty label"
     if found:
         fits = "fits several" if wanted else "is not enough where there are several"
-        return Finding("label-ambiguous", f"{asked} {fits}: {_listed(found, measure)}; fill the column label", where)
-    return Finding("label-absent", f"{asked} is not in the mask, which holds {_listed(labels, measure)}", where)
+        sentence = f"{asked} {fits}: {_listed(found, measure)}; fill the column label (score: --label)"
+        return Finding("label-ambiguous", sentence, where)
+    sentence = f"{asked} is not in the mask, which holds {_listed(labels, measure)}; give one of these"
+    return Finding("label-absent", sentence, where)
 
 
 def _candidates(wanted: str, labels: Sequence[Label], settings: MaskSettings) -> list[Label]:

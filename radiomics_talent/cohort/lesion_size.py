@@ -55,8 +55,8 @@ def inspect_size(
     needed = settings.setting.minimumROIDimensions
     if dimensions < needed:
         sentence = (
-            f"the lesion has more than one voxel in {dimensions} dimensions{when}, in {needed} is needed "
-            "(minimumROIDimensions)"
+            f"the lesion is larger than one voxel in only {dimensions} dimensions{when}, {needed} are needed "
+            "(minimumROIDimensions); leave it out, or draw it on more slices"
         )
         findings.append(Finding("too-few-voxels", sentence, where))
     fewest = settings.setting.minimumROISize

@@ -31,13 +31,16 @@ def inspect_reference(
     if header.patient_id.strip() and scan.patient_id.strip() and header.patient_id.strip() != scan.patient_id.strip():
         # Neither PatientID is quoted: this sentence goes into logs and tables.
         sentence = (
-            "its PatientID is not that of the scan; give the mask of this patient, or set mask.require_same_patient: "
-            "false if only one of the two was pseudonymised"
+            "its PatientID is not that of the scan; give the mask of this patient; if only one of the two was "
+            "pseudonymised, set mask.require_same_patient: false (score: --force)"
         )
         findings.append(Finding("mask-other-patient", sentence, where, severity=level))
     mine = scan.frame_of_reference_uid
     if mine and its and mine != its:
-        sentence = f"was drawn in FrameOfReferenceUID {its}, the scan has {mine}; give the scan that it was drawn on"
+        sentence = (
+            f"was drawn in FrameOfReferenceUID {its}, the scan has {mine}; give the scan that it was drawn on, or set "
+            "mask.require_same_patient: false (score: --force)"
+        )
         return (*findings, Finding("mask-other-frame", sentence, where, severity=level))
     series = header.series_instance_uids
     if scan.series_instance_uid and series and scan.series_instance_uid not in series:

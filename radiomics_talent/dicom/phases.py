@@ -34,6 +34,8 @@ _WORDS: dict[str, tuple[str, ...]] = {
         r"met contrast", r"ce-?ct", r"ce", r"enhanced", r"iv ?\+", r"contrast\w*", r"c/c(?:iv)?",
     ),
 }  # fmt: skip
+PHASES = ("native", "arterial", "portal-venous", "venous", "delayed", "contrast")
+"""What `find_contrast_phase` returns; 'contrast' is some phase with contrast."""
 _NO_AGENT = frozenset({
     "", "none", "no", "non", "n", "nein", "not given", "null", "nil", "0", "without", "native", "unenhanced", "nc",
     "ninguno", "oral",

@@ -162,7 +162,8 @@ def _not_one(chosen: Sequence[Volume], present: Sequence[Volume], series_uid: st
     where = str(folder)
     real = [v for v in present if v.kind == "volume"]
     if len(chosen) > 1:
-        sentence = f"the folder holds {len(chosen)} CT volumes ({_list(chosen)}); fill series_uid, as index does"
+        found = f"the folder holds {len(chosen)} CT volumes ({_list(chosen)})"
+        sentence = f"{found}; fill series_uid, as index does (score: --series)"
         return Finding("series-ambiguous", sentence, where)
     if real:
         sentence = f"series {series_uid} is not among the CT volumes there ({_list(real)}); correct series_uid"

@@ -81,9 +81,9 @@ def precision_recall_band(scored: Scored, seed: int = 0) -> Band:
 
     def precision(tp: Floats, fp: Floats) -> Floats:
         recall, value = _share(tp)[1:], tp[1:] / np.maximum(tp + fp, 1e-300)[1:]
-        # Precision at a recall is the best that any cut-off with at least that recall has.
-        best = np.maximum.accumulate(value[::-1])[::-1]
-        return np.asarray(best[np.minimum(np.searchsorted(recall, _GRID), len(recall) - 1)])
+        # The steps whose area is the average precision: each recall has the precision of the first cut-off that
+        # reaches it, and no better one that comes later.
+        return np.asarray(value[np.minimum(np.searchsorted(recall, _GRID), len(recall) - 1)])
 
     return _banded(scored, precision, seed)
 

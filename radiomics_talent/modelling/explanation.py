@@ -50,6 +50,20 @@ class Explanation:
     baseline: float
     contributions: dict[str, float]
 
+    def as_probability(self) -> Explanation:
+        """Return the explanation of the probability itself where this one is of its logit; else this one.
+
+        Each contribution takes its share of the step from the baseline's probability to the score.
+        """
+        if self.scale != "log-odds":
+            return self
+        logit = sum(self.contributions.values())
+        start, end = (1 / (1 + float(np.exp(-x))) for x in (self.baseline, self.baseline + logit))
+        factor = (end - start) / logit if logit else start * (1 - start)
+        shares = {name: part * factor for name, part in self.contributions.items()}
+        method = f"{self.method}, in shares of the step from the baseline's probability"
+        return Explanation("probability", method, start, shares)
+
 
 def explain(pipeline: Pipeline, row: pd.DataFrame, centre: Mapping[str, float], *, survival: bool) -> Explanation:
     """Take one score apart.

@@ -62,7 +62,9 @@ class FoldStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             run = folder / _RUN
-            if not run.exists():
+            # A training that failed before its first fold has left nothing to protect.
+            is_empty = not any(p.name != _RUN for p in folder.glob("[!.]*.json"))
+            if not run.exists() or (is_empty and not (folder.parent / "model.yaml").exists()):
                 _write(run, {"study": key})
             elif _read(run).get("study") != key:
                 raise ConfigError(

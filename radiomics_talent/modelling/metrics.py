@@ -34,6 +34,10 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
+        if np.isnan(self.value):
+            return "not defined"
+        if np.isnan(self.low) or np.isnan(self.high):
+            return f"{self.value:.3f} (interval not defined)"
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
@@ -156,7 +160,7 @@ def delong_interval(y: NDArray[np.int64], scores: Floats) -> Estimate:
     auc = float(pairs.mean())
     error = float(np.sqrt(_delong_covariance([pairs])[0, 0]))
     if not 0 < auc < 1 or error == 0:
-        return Estimate(auc, auc, auc)
+        return Estimate(auc, float("nan"), float("nan"))  # without a misplaced pair there is no variance to go by
     half = stats.norm.ppf(0.5 + LEVEL / 2) * error / (auc * (1 - auc))
     low, high = (1 / (1 + np.exp(-(np.log(auc / (1 - auc)) + s * half))) for s in (-1, 1))
     return Estimate(auc, float(low), float(high))
@@ -174,7 +178,11 @@ def delong_test(y: NDArray[np.int64], first: Floats, second: Floats) -> Comparis
     """
     pairs = [placements(y, first), placements(y, second)]
     covariance = _delong_covariance(pairs)
-    difference = float(pairs[0].mean() - pairs[1].mean())
+    areas = [float(p.mean()) for p in pairs]
+    difference = areas[0] - areas[1]
+    if difference != 0 and not all(0 < a < 1 for a in areas):
+        # An AUC of 0 or 1 has no variance by DeLong: the p value would be absurdly small.
+        return Comparison(difference, float("nan"), float("nan"), float("nan"))
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     if variance <= 1e-18:  # the two order every pair alike
         return Comparison(difference, difference, difference, 1.0 if difference == 0 else 0.0)

@@ -27,7 +27,7 @@ from radiomics_talent.modelling.record import plain_record
 from radiomics_talent.modelling.search import model_scores
 from radiomics_talent.modelling.skops_files import load_audited, strange_types, write_pipelines
 from radiomics_talent.modelling.trained_domain import Reference, TrainedColumn, TrainedScans, golden_rows
-from radiomics_talent.presets import find_model_folder, read_yaml, validated
+from radiomics_talent.presets import NO_MODEL, find_model_folder, read_yaml, validated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -288,7 +288,7 @@ def fingerprint_rows(frame: pd.DataFrame) -> list[str]:
 def _read_record(place: Path) -> Mapping[str, Any]:
     path = place / "model.yaml"
     if not path.is_file():
-        raise ConfigError("no model here (model.yaml is missing); name the folder that train wrote", where=str(place))
+        raise ConfigError(NO_MODEL, where=str(place))
     try:
         record = read_yaml(path)
     except ConfigError as error:

@@ -122,6 +122,7 @@ def fit_with_search(rows: TrainingRows, settings: ModelSettings, seed: int) -> F
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.filterwarnings("ignore", message="Found unknown categories")
+        warnings.filterwarnings("ignore", message="all coefficients are zero")  # such a candidate scores as it does
         warnings.simplefilter("ignore", ConvergenceWarning)  # candidates at the weak end of a search space
         scores, out_of_fold = _inner_scores(rows, settings, options, seed)
         chosen = _choose(scores, options, settings)

@@ -353,6 +353,12 @@ def _performance_findings(
         found.append(f"{as_good} models of permuted outcomes did as well (permutation test, p = {p_value:.3f})")
     elif p_value > 0.05:
         found.append(f"too few permutations to tell the model from chance: p = {p_value:.3f} is the smallest possible")
+    perfect = [b for b, r in blocks.items() if r.metrics[headline].value >= 1]
+    if perfect:
+        found.append(
+            f"{name} of {', '.join(perfect)} is 1 out of fold: bootstrap intervals of a perfect separation have no width, "
+            "which says nothing of how sure it is"
+        )
     below = [b for b, r in blocks.items() if r.metrics[headline].high < 0.5]
     if below:
         found.append(

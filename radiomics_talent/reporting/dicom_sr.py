@@ -213,7 +213,7 @@ def _write(documents: Mapping[str, Dataset], folder: Path) -> tuple[Path, ...]:
             for path, content in contents.items():
                 stack.enter_context(replacing(path)).write_bytes(content)
     except OSError as error:
-        sentence = f"cannot be written: {error.strerror or type(error).__name__}; give another folder for the DICOM SR"
+        sentence = f"cannot be written: {error.strerror or type(error).__name__}; give another --out"
         raise ConfigError(sentence, where=str(folder)) from error
     return tuple(contents)
 

@@ -77,7 +77,7 @@ def reliability(facts: StudyFacts) -> str:
     """Tell of filter by ICC."""
     icc = facts.model.settings.preprocess.min_icc
     if icc is None:
-        return "no feature was removed by ICC"
+        return ""  # nothing was tested
     return f"features with an ICC below {icc:g} were removed (table of ICC given by the author)"
 
 
@@ -179,13 +179,13 @@ def comparison_test(facts: StudyFacts) -> str:
     compared = (facts.metrics or {}).get("comparisons") or {}
     if not compared:
         return ""
-    told = [f"{name}: {c['difference']:+.3f}, p = {_p(c.get('p_value'))}" for name, c in compared.items()]
+    told = [f"{name}: {c['difference']:+.3f}, p {_p(c.get('p_value'))}" for name, c in compared.items()]
     test = "DeLong" if _delong(facts) else "paired bootstrap"
     return f"{test}; difference of the {facts.headline_name}: {'; '.join(told)}"
 
 
 def _p(value: Any) -> str:
-    return "not defined" if _undefined(value) else f"{value:.3g}"
+    return "not defined" if _undefined(value) else "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def comparison(facts: StudyFacts) -> str:

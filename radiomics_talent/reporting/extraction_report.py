@@ -179,9 +179,10 @@ def _read_provenance(path: Path) -> tuple[dict[str, Any], ExtractionSettings]:
 
 def _read_failures(path: Path) -> tuple[dict[str, str], ...]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+        reader = csv.DictReader(file)
+        rows = list(reader)
     wanted = ("row", "patient_id", "lesion_id", "stage", "sentence")
-    if any(row.get(name) is None for row in rows for name in wanted):
+    if not set(wanted) <= set(reader.fieldnames or ()) or any(row.get(name) is None for row in rows for name in wanted):
         raise ConfigError(
             f"is no table of failures: expected the columns {', '.join(wanted)}; run extract again", where=str(path)
         )

@@ -174,7 +174,8 @@ def _features(facts: StudyFacts) -> list[str]:
 def _preprocessing(facts: StudyFacts) -> list[str]:
     settings = facts.model.settings
     told = []
-    if settings.level == "patient":
+    scans, patients = facts.model.scans, facts.model.facts["patients"]
+    if settings.level == "patient" and (scans is None or scans.lesions > patients):
         told.append(f"features of a patient's lesions were aggregated by {words.aggregation(settings)}")
     told.append(f"missing features took the training fold's {settings.preprocess.impute}")
     harmonised = words.harmonisation(settings)
@@ -224,16 +225,17 @@ def _model(facts: StudyFacts) -> list[str]:
 def _validation(facts: StudyFacts) -> list[str]:
     settings = facts.model.settings
     v = settings.validation
+    learned = ["imputation", *(["harmonisation"] if settings.preprocess.combat is not None else [])]
+    learned += ["feature filters", *(["scaling"] if settings.preprocess.scale != "none" else [])]
+    learned += [*(["selection"] if settings.preprocess.select else []), "hyperparameters"]
+    learned += ["cut-off"] if settings.threshold == "youden" or settings.task == "survival" else []
     how = "leaving one site out" if v.split == "leave-one-site-out" else f"in {v.folds} folds stratified by outcome"
     told = [
         (
             f"the whole procedure was validated by nested cross-validation {how}, by patient, repeated "
             f"{v.repeats} {'time' if v.repeats == 1 else 'times'}"
         ),
-        (
-            "everything that learns (imputation, harmonisation, scaling, selection, hyperparameters, cut-off) was "
-            "fitted on training folds alone"
-        ),
+        f"everything that learns ({', '.join(learned)}) was fitted on training folds alone",
     ]
     if v.permutations:
         told.append(f"it was repeated with {v.permutations} permutations of the outcome")

@@ -84,7 +84,7 @@ def draw_roc(blocks: Mapping[Any, BlockReport], how: str) -> Figure:
     axes.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=1, linestyle=":")
     for name, report in blocks.items():
         _band(axes, curves.roc_band(report.scored), COLOURS[name], f"{name}: AUC {report.metrics['auc']}")
-    axes.legend(loc="lower right", fontsize=8, frameon=False)
+    axes.legend(loc="lower right", fontsize=8, framealpha=0.85, edgecolor="none")
     return figure
 
 
@@ -96,7 +96,9 @@ def draw_precision_recall(blocks: Mapping[Any, BlockReport], how: str) -> Figure
     for name, report in blocks.items():
         label = f"{name}: {report.metrics['average_precision']}"
         _band(axes, curves.precision_recall_band(report.scored), COLOURS[name], label)
-    axes.legend(loc="lower left", fontsize=8, frameon=False, title="average precision", title_fontsize=8)
+    axes.legend(
+        loc="lower left", fontsize=8, framealpha=0.85, edgecolor="none", title="average precision", title_fontsize=8
+    )
     return figure
 
 
@@ -182,7 +184,7 @@ def draw_features(selected: pd.DataFrame) -> Figure:
     weights = top["mean_weight"].fillna(0.0)
     right.barh(top["feature"], weights, color=np.where(weights >= 0, "#0072b2", "#d55e00"))
     right.axvline(0, color="black", linewidth=0.8)
-    right.set_xlabel("mean coefficient, or loss when shuffled")
+    right.set_xlabel("mean coefficient\n(or loss when shuffled)")
     for axes in (left, right):
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)

@@ -206,8 +206,8 @@ def review_app(session: ReviewSession, port: int, *, finish: Callable[[], None])
         Route("/viewer.js", pages.script),
         Route("/review.js", pages.script),
         Route("/api/state", pages.state),
-        Route("/api/lesions/{index:int}", pages.lesion, methods=["GET"]),
-        Route("/api/lesions/{index:int}", pages.verdict, methods=["POST"]),
+        Route("/api/lesions/{index}", pages.lesion, methods=["GET"]),
+        Route("/api/lesions/{index}", pages.verdict, methods=["POST"]),
         Route("/api/finish", pages.end, methods=["POST"]),
     ]
     return _guarded(Starlette(routes=routes, exception_handlers={TalentError: pages.refused}), session.token, port)
@@ -239,8 +239,8 @@ class _Pages:
         return JSONResponse(await run_in_threadpool(self.session.state))
 
     async def lesion(self, request: Request) -> Response:
-        index = request.path_params["index"]
-        if index >= len(self.session.lesions):
+        index = self.number(request.path_params["index"])
+        if index is None:
             return _refusal(404, "there is no such lesion")
         body = await run_in_threadpool(self.session.shown, index)
         if body is None:
@@ -249,22 +249,26 @@ class _Pages:
                 if await request.is_disconnected():
                     return Response(status_code=204)
                 body = await run_in_threadpool(self.session.load, index)
-        following = request.query_params.get("next", "")
-        if following.isdecimal() and int(following) < len(self.session.lesions):
-            task = asyncio.create_task(self.prefetch(int(following)))
+        following = self.number(request.query_params.get("next", ""))
+        if following is not None:
+            task = asyncio.create_task(self.prefetch(following))
             self.ahead.add(task)
             task.add_done_callback(self.ahead.discard)
         return Response(body, media_type="application/json")
+
+    def number(self, text: str) -> int | None:
+        """Return the number of a lesion; None for anything else, of any length."""
+        return int(text) if text.isdecimal() and len(text) < 10 and int(text) < len(self.session.lesions) else None
 
     async def prefetch(self, index: int) -> None:
         async with self.turn:
             await run_in_threadpool(self.session.load, index)
 
     async def verdict(self, request: Request) -> Response:
-        index = request.path_params["index"]
+        index = self.number(request.path_params["index"])
         body = await request.body()
         wanted = _wanted(body) if len(body) <= _LONGEST_BODY else None
-        if wanted is None or index >= len(self.session.lesions):
+        if wanted is None or index is None:
             return _refusal(400, "this is no verdict; reload the page")
         return JSONResponse(await run_in_threadpool(self.session.save, index, wanted))
 

@@ -29,11 +29,11 @@ def draw_position(patient: PatientScore, model: ScoredModel) -> Figure:
     groups = [g for g in model.score_quantiles_by_class if g] or (
         [model.score_quantiles] if model.score_quantiles else []
     )
-    names = ["without", "with"] if len(groups) == 2 else ["training"]
-    for level, (name, quantiles) in enumerate(zip(names, groups, strict=True)):
-        colour = (_NEGATIVE, _POSITIVE)[level] if len(groups) == 2 else "#7f7f7f"
-        _box(axes, quantiles, level, colour)
-        names[level] = f"training, {name} event" if len(groups) == 2 else "training"
+    two = len(groups) == 2
+    # A model of an older format knows no scores of its training.
+    names = ["training, without event", "training, with event"] if two else ["training"][: len(groups)]
+    for level, quantiles in enumerate(groups):
+        _box(axes, quantiles, level, (_NEGATIVE, _POSITIVE)[level] if two else "#7f7f7f")
     top = float(len(groups))
     if patient.interval is not None:
         axes.plot([patient.interval.low, patient.interval.high], [top, top], color=_PATIENT, linewidth=2)
@@ -43,7 +43,7 @@ def draw_position(patient: PatientScore, model: ScoredModel) -> Figure:
         "cut-off", (patient.threshold, 1.0), xycoords=("data", "axes fraction"), xytext=(3, -9),
         textcoords="offset points", fontsize=8, color="#555555",
     )  # fmt: skip
-    axes.set_yticks([*range(len(groups)), top], [*names[: len(groups)], "this patient"])
+    axes.set_yticks([*range(len(groups)), top], [*names, "this patient"])
     axes.set_ylim(-0.6, top + 0.6)
     if model.task == "response":
         axes.set_xlim(0, 1)

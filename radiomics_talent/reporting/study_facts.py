@@ -243,7 +243,13 @@ def _read_run(folder: Path, model: ResponseModel, place: Path) -> RunFacts:
     lesions = record.get("lesions")
     if not isinstance(lesions, list) or not all(isinstance(row, dict) for row in lesions):
         raise ModelError("holds no list of lesions; extract again", where=str(path))
-    if model.extraction is not None and record.get("settings") != model.extraction:
+    if model.extraction is None:
+        raise ConfigError(
+            "the model does not know how its features were extracted (their table had no provenance.json), so no run can "
+            "be shown to be theirs; leave out --run",
+            where=str(folder),
+        )
+    if record.get("settings") != model.extraction:
         raise ConfigError(
             "the run was extracted with other settings than the model's; name the run that the model was trained on",
             where=str(folder),

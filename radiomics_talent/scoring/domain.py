@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from radiomics_talent.dicom.phases import find_contrast_phase
 from radiomics_talent.modelling.trained_domain import row_distances
 from radiomics_talent.scoring.score_report import DomainReason, DomainVerdict
 
@@ -28,8 +29,8 @@ FAR, NEAR = 1.0, 0.95
 and outside when it is farther than all of them."""
 RANGE_BORDERLINE, RANGE_OUTSIDE = 0.1, 0.5
 """Share of the selected features out of their range of training."""
-BEYOND_BORDERLINE, BEYOND_OUTSIDE = 0.5, 2.0
-"""How far one feature is beyond its range, in widths of the range from 5 to 95 %."""
+BEYOND_COUNTED, BEYOND_BORDERLINE, BEYOND_OUTSIDE = 0.1, 0.5, 2.0
+"""How far one feature is beyond its range, in widths of the range from 5 to 95 %; up to the first it is not."""
 VOLUME_FACTOR = 2.0
 """A lesion smaller (larger) than all by up to this factor is borderline."""
 THICKNESS_MM = 1.0
@@ -101,7 +102,10 @@ def judge_lesion(
     reasons = list(_volume_reasons(scans.volume_ml, lesion_id, volume_ml))
     reasons += _thickness_reasons(scans.slice_thickness_mm, lesion_id, keys.get("slice_thickness_mm"))
     for column, words in _SCANNED.items():
-        reasons += _level_reasons(column, words, scans.levels.get(column, {}), lesion_id, str(keys.get(column) or ""))
+        value, counts = str(keys.get(column) or ""), scans.levels.get(column, {})
+        if column == "contrast_phase":  # a table may have it in any words
+            value, counts = _phase(value), {_phase(level): n for level, n in counts.items()}
+        reasons += _level_reasons(column, words, counts, lesion_id, value)
     return tuple(reasons)
 
 
@@ -114,6 +118,10 @@ def verdict(
     return DomainVerdict(level=level, reasons=tuple(ordered), distance=distance, farther_than=farther_than)
 
 
+def _phase(text: str) -> str:
+    return find_contrast_phase(text) or text.strip()
+
+
 def _range_reasons(columns: Sequence[TrainedColumn], frame: pd.DataFrame) -> tuple[DomainReason, ...]:
     beyond: dict[str, float] = {}
     for column in columns:
@@ -121,7 +129,7 @@ def _range_reasons(columns: Sequence[TrainedColumn], frame: pd.DataFrame) -> tup
         width = (column.quantiles[-2] - column.quantiles[1]) or (high - low) or abs(high) or 1.0
         values = frame[column.name].to_numpy(dtype=np.float64)
         excess = float(np.nanmax(np.maximum(low - values, values - high), initial=0.0)) / width
-        if excess > 0:
+        if excess > BEYOND_COUNTED:
             beyond[column.name] = excess
     if not beyond:
         return ()

@@ -9,6 +9,7 @@ from radiomics_talent.cohort.manifest import CohortTable, Lesion
 from radiomics_talent.cohort.scan import is_dicom
 from radiomics_talent.dicom.headers import RTSTRUCT_CLASS, SEG_CLASSES, read_instance
 from radiomics_talent.dicom.index import index_dicom
+from radiomics_talent.dicom.phases import PHASES, find_contrast_phase
 from radiomics_talent.dicom.rtstruct import read_rtstruct_headers
 from radiomics_talent.dicom.seg import read_seg_headers
 from radiomics_talent.errors import ConfigError, DicomError, InputError
@@ -49,9 +50,13 @@ def cohort_of_scan(
     Raises
     ------
     ConfigError
-        Masks and labels cannot be paired, or one lesion is named twice.
+        Masks and labels cannot be paired, one lesion is named twice, a file is absent, or the phase is none.
     """
     pairs = _pairs(masks, labels)
+    phase = _known_phase(contrast_phase)
+    for what, path in (("image", image), *(("mask", mask) for mask in masks)):
+        if not path.exists():
+            raise ConfigError(f"--{what} does not exist; correct the path", where=str(path))
     series = _series(image, masks, series_uid)
     taken: set[str] = set()
     lesions = []
@@ -61,11 +66,19 @@ def cohort_of_scan(
             raise ConfigError(f"two lesions are called {name}; give each mask or label once")
         taken.add(name.casefold())
         facts = {} if series is None else _facts(series)
-        if contrast_phase:
-            facts["contrast_phase"] = contrast_phase
+        if phase:
+            facts["contrast_phase"] = phase
         lesion = Lesion(row, patient_id, name, image.absolute(), mask.absolute(), label=label, **facts)  # type: ignore[arg-type]
         lesions.append(lesion)
     return CohortTable(tuple(lesions))
+
+
+def _known_phase(text: str) -> str:
+    """Return the phase that a word stands for."""
+    phase = find_contrast_phase(text)
+    if text and not phase:
+        raise ConfigError(f"--phase {text!r} is no contrast phase; give {', '.join(PHASES)}")
+    return phase
 
 
 def _pairs(masks: Sequence[Path], labels: Sequence[str]) -> list[tuple[Path, str]]:

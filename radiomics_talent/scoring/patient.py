@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from radiomics_talent.features.table import KEY_COLUMNS
-from radiomics_talent.modelling.explanation import explain, source_column, used_columns
+from radiomics_talent.modelling.explanation import Explanation, explain, source_column, used_columns
 from radiomics_talent.modelling.lesions import patient_scores
 from radiomics_talent.modelling.model import fingerprint_rows
 from radiomics_talent.modelling.new_patients import patient_rows
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from radiomics_talent.cohort.clinical import ClinicalTable
-    from radiomics_talent.modelling.explanation import Explanation
     from radiomics_talent.modelling.model import ResponseModel
     from radiomics_talent.modelling.new_patients import NewRows
     from radiomics_talent.scoring.score_report import DomainReason
@@ -222,10 +221,11 @@ def _explained(scorer: Scorer, rows: NewRows) -> Explanation:
     each = [explain(pipeline, rows.frame.iloc[[k]][needed], centre, survival=scorer.is_survival) for k in at]
     if len(each) == 1:
         return each[0]
-    mean = {n: float(np.mean([e.contributions[n] for e in each])) for n in each[0].contributions}
-    method = f"{each[0].method}; mean over {len(each)} lesions (the score is the mean of their scores)"
-    baseline = float(np.mean([e.baseline for e in each]))
-    return type(each[0])(each[0].scale, method, baseline, mean)
+    # The score is the mean of the lesions' scores, so what is averaged has to be on the scale of the score.
+    scaled = [e.as_probability() for e in each]
+    mean = {n: float(np.mean([e.contributions[n] for e in scaled])) for n in scaled[0].contributions}
+    baseline = float(np.mean([e.baseline for e in scaled]))
+    return Explanation(scaled[0].scale, f"{scaled[0].method}; mean over {len(each)} lesions", baseline, mean)
 
 
 def _horizons(scorer: Scorer, rows: NewRows) -> tuple[HorizonSurvival, ...]:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from radiomics_talent.modelling.model import ResponseModel
     from radiomics_talent.modelling.new_patients import NewRows
 
+OUTPUTS = ("score.json", "scores.csv", "failures.csv", "report.html")
+"""What a scoring leaves behind beside the run folder and ``dicom/``."""
 EXTRACTION = "extraction"
 """Run folder of the features, below the folder of the scores."""
 
@@ -120,6 +122,7 @@ def score(
         progress=arguments.progress,
         command=arguments.command,
     )
+    _remove_outputs(folder)
     origins = _origins(folder)
     scorer = Scorer(loaded, refits, clinical)
     patients, failures = _score_all(scorer, run, origins)
@@ -135,6 +138,13 @@ def score(
     write_score_report(report, folder / "score.json")
     write_score_tables(report, folder)
     return report
+
+
+def _remove_outputs(folder: Path) -> None:
+    """Remove what an earlier scoring left: none of it may stand beside scores that it is not of."""
+    for pattern in (*OUTPUTS, "dicom/*.SR*.dcm", "dicom/*.SEG.*.dcm"):
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def extraction_settings(model: ResponseModel, *, force: bool = False) -> ExtractionSettings:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from radiomics_talent.errors import InputError
+from radiomics_talent.errors import ConfigError, InputError
 from radiomics_talent.features.table import replacing
 
 if TYPE_CHECKING:
@@ -187,14 +187,16 @@ def read_score_report(path: Path) -> ScoreReport:
 
     Raises
     ------
+    ConfigError
+        There is no such file.
     InputError
-        The file is absent, damaged, or of a newer version.
+        The file is damaged, or of a newer version.
     """
     file = path / "score.json" if path.is_dir() else path
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError("no score.json here; name the folder that score wrote", where=str(path)) from error
+        raise ConfigError("no score.json here; name the folder that score wrote", where=str(path)) from error
     except (OSError, ValueError) as error:
         raise InputError("cannot be read or is damaged; score again", where=str(file)) from error
     if isinstance(record, dict) and record.get("format", 0) > FORMAT:
@@ -203,7 +205,7 @@ def read_score_report(path: Path) -> ScoreReport:
         return ScoreReport.model_validate(record)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        place = ".".join(map(str, first["loc"])) or "the file"
         raise InputError(
             f"is no score.json of this program ({place}: {first['msg']}); score again", where=str(file)
         ) from error

@@ -59,13 +59,13 @@ def scored_cases(report: ScoreReport, folder: Path, patients: Sequence[str] | No
     ------
     ScoredCase
         In the order of the report; a scan's voxels may go when its lesions have been used.
-
-    Raises
-    ------
-    InputError
-        The record of the extraction is gone.
     """
-    settings = _settings(folder)
+    try:
+        settings = _settings(folder)
+    except InputError as error:
+        shown = [p for p in report.patients if patients is None or p.patient_id in patients]
+        yield from (ScoredCase(p, x, None, str(error)) for p in shown for x in p.lesions)
+        return
     for patient in report.patients:
         if patients is not None and patient.patient_id not in patients:
             continue

@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from scoring_study import Study
 from typer.testing import CliRunner
 
 from radiomics_talent.cli import app
+from radiomics_talent.modelling import model as model_module
 
 SHIPPED = Path(__file__).resolve().parents[2] / "models" / "demo"
 
@@ -107,18 +109,55 @@ def test_a_failed_lesion_gives_exit_code_1(study, tmp_path):
         ([], "give either --image with --mask"),
         (["--image", "x"], "--mask is missing"),
         (["--image", "x", "--cohort", "y"], "give either --image with --mask"),
-        (["--cohort", "y", "--label", "1"], "--mask and --label go with --image"),
-        (["--image", "x", "--mask", "a", "--mask", "b", "--label", "1", "--label", "2", "--label", "3"], "be paired"),
-        (["--image", "x", "--mask", "a", "--label", "1", "--label", "1"], "two lesions are called 1"),
+        (["--cohort", "y", "--label", "1"], "--mask, --label, --patient"),
+        (["--image", ".", "--mask", ".", "--mask", "..", "--label", "1", "--label", "2", "--label", "3"], "be paired"),
+        (["--image", ".", "--mask", ".", "--label", "1", "--label", "1"], "two lesions are called 1"),
+        (["--image", "x", "--mask", "a"], "--image does not exist"),
+        (["--cohort", "y", "--phase", "arterial"], "--phase go with --image"),
         (["--cohort", "gone.csv"], "gone.csv"),
     ],
-    ids=["nothing", "no-mask", "both", "label-with-cohort", "unpaired", "twice", "no-cohort"],
+    ids=["nothing", "no-mask", "both", "label-with-cohort", "unpaired", "twice", "absent", "phase", "no-cohort"],
 )
 def test_wrong_usage(study, tmp_path, words, sentence):
     ran = run("score", study.model, *words, "--out", tmp_path / "out")
     assert ran.exit_code == 2
     assert sentence in ran.output
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_of_an_earlier_scoring_stays(study, tmp_path):
+    """A page or DICOM object beside scores that it is not of would be taken for theirs."""
+    lesions, scan = scan_of(study)
+    words = ["score", study.model, *scan, "--out", tmp_path / "out", "--patient"]
+    assert run(*words, "first", "--dicom-sr").exit_code == 0
+    assert run(*words, "second", "--no-html").exit_code == 0
+    assert not (tmp_path / "out" / "report.html").exists()
+    assert not list((tmp_path / "out" / "dicom").iterdir())
+    assert lesions
+
+
+def test_the_page_of_a_model_of_an_older_format(study, tmp_path):
+    folder = tmp_path / "old"
+    shutil.copytree(study.model, folder)
+    record = yaml.safe_load((folder / "model.yaml").read_text())
+    for name in ("scans", "reference", "extraction_versions"):
+        del record[name]
+    del record["sha256"]["refits.skops"]
+    record |= {"format": 1}
+    record["record_sha256"] = model_module._record_sha256(record)
+    (folder / "model.yaml").write_text(yaml.safe_dump(record))
+    _, scan = scan_of(study)
+    ran = run("score", folder, *scan, "--out", tmp_path / "out", "--dicom-sr")
+    assert ran.exit_code == 0, ran.output
+    assert "saved by an older version" in ran.stdout
+    assert "carries no refits" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_folder_called_demo_does_not_hide_the_shipped_model(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    _, scan = scan_of(study)
+    assert run("score", "demo", *scan, "--out", "out", "--no-html").exit_code == 0
 
 
 def test_no_model(tmp_path):

@@ -93,8 +93,8 @@ def test_without_a_dictionary(tmp_path):
     }  # fmt: skip
     assert loaded.findings == (
         "Stage holds numbers, but 'IV' in row 4: it was taken as a category; correct the text",
-        "there is no data dictionary for age: taken as number, covariate",
-        "there is no data dictionary for arm, Stage, empty: taken as category, covariate",
+        "there is no data dictionary for age: taken as number",
+        "there is no data dictionary for arm, Stage, empty: taken as category",
         "no row has a value for empty",
     )
 
@@ -102,8 +102,8 @@ def test_without_a_dictionary(tmp_path):
 def test_a_column_that_the_dictionary_lacks_is_said_with_its_nearest(tmp_path):
     loaded = load(tmp_path, "patient_id,ki67_percnt,mood\n1,3,good\n2,4,bad\n")
     assert loaded.findings == (
-        "the data dictionary of TALENT lacks ki67_percnt (did you mean ki67_percent?): taken as number, covariate",
-        "the data dictionary of TALENT lacks mood: taken as category, covariate",
+        "the data dictionary of TALENT lacks ki67_percnt (did you mean ki67_percent?): taken as number",
+        "the data dictionary of TALENT lacks mood: taken as category",
     )
 
 
@@ -258,7 +258,7 @@ def test_the_response_table_of_recist_holds_no_covariate_of_its_own(tmp_path):
     )
     loaded = load(tmp_path, text)
     assert loaded.findings == (
-        "the data dictionary of TALENT lacks surprise: taken as category, covariate",
+        "the data dictionary of TALENT lacks surprise: taken as category",
         "every value is the same, so it tells nothing: objective_response_confirmed (0), clinical_benefit (1)",
     )
     assert [n for n, c in loaded.columns.items() if c.role == "covariate"] == ["cohort", "surprise"]

@@ -551,7 +551,7 @@ def test_nothing_is_half_written(code, text, failing, dcmqi, tmp_path, monkeypat
         save(self, content)
 
     monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(ConfigError, match=rf"cannot be written: {text}.*; give another folder for the DICOM SR"):
+    with pytest.raises(ConfigError, match=rf"cannot be written: {text}.*; give another --out"):
         write(tmp_path, case, score=0.9)
     assert len(calls) == failing
     assert sorted(tmp_path.iterdir()) == sorted(kept)

@@ -39,6 +39,7 @@ def judged(volume_ml=10.0, **changes):
         ({"slice_thickness_mm": 5.0}, {"slice thickness": "outside"}),
         ({"slice_thickness_mm": float("nan")}, {}),
         ({"contrast_phase": "arterial"}, {"contrast phase": "outside"}),
+        ({"contrast_phase": "PV phase"}, {}),
         ({"contrast_phase": ""}, {"contrast phase": "borderline"}),
         ({"kernel": "B80"}, {"kernel": "borderline"}),
         ({"kernel": ""}, {}),  # nor did training know all of its kernels
@@ -95,7 +96,9 @@ def test_ranges(model):
     assert graded(**{one: top + 0.4 * width}) == []  # one of many, a little
     assert graded(**{one: top + 0.6 * width}) == ["borderline"]
     assert graded(**{one: top + 2.1 * width}) == ["outside"]
-    over = {c: seen[c].quantiles[-1] + 1e-6 * (abs(seen[c].quantiles[-1]) + 1) for c in columns}
+    hardly = {c: seen[c].quantiles[-1] + 0.05 * (seen[c].quantiles[-2] - seen[c].quantiles[1]) for c in columns}
+    assert graded(**hardly) == []
+    over = {c: seen[c].quantiles[-1] + 0.2 * (seen[c].quantiles[-2] - seen[c].quantiles[1]) for c in columns}
     assert graded(**over) == ["outside"]
     some = dict(list(over.items())[: max(2, len(columns) // 5)])
     assert graded(**some) == ["borderline"]

@@ -39,8 +39,32 @@ def test_the_series_that_the_mask_was_drawn_on(study, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("word", "phase"), [("Portal", "portal-venous"), ("ARTERIAL", "arterial"), ("late", "delayed")]
+)
+def test_a_phase_in_other_words(study, word, phase):
+    one = study.new.lesions[0]
+    assert cohort_of_scan(one.image, [one.mask], [one.label], contrast_phase=word).lesions[0].contrast_phase == phase
+
+
+def test_a_word_that_is_no_phase(study):
+    one = study.new.lesions[0]
+    with pytest.raises(ConfigError, match="--phase 'third' is no contrast phase; give native, arterial, portal-venous"):
+        cohort_of_scan(one.image, [one.mask], [one.label], contrast_phase="third")
+
+
+def test_a_path_that_is_not_there(study, tmp_path):
+    one = study.new.lesions[0]
+    with pytest.raises(ConfigError, match=r"gone\.dcm: --mask does not exist; correct the path"):
+        cohort_of_scan(one.image, [tmp_path / "gone.dcm"])
+    with pytest.raises(ConfigError, match=r"gone: --image does not exist; correct the path"):
+        cohort_of_scan(tmp_path / "gone", [one.mask])
+
+
 def test_pairs(tmp_path):
     image, a, b = tmp_path / "ct.nii.gz", tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"
+    for path in (image, a, b, tmp_path / "a.nrrd"):
+        path.touch()
     assert [(x.lesion_id, x.mask.name, x.label) for x in cohort_of_scan(image, [a, b]).lesions] == [
         ("a", "a.nii.gz", ""),
         ("b", "b.nii.gz", ""),

@@ -278,6 +278,11 @@ def test_a_model_of_lesions(study, tmp_path, how):
         volumes = [x.volume_ml for x in patient.lesions]
         expected = {"mean": np.mean(alone), "maximum": max(alone), "largest-lesion": alone[int(np.argmax(volumes))]}
         assert patient.score == pytest.approx(expected[how], abs=1e-12)
+        total = patient.baseline + sum(c.contribution for c in patient.contributions)
+        if patient.contribution_scale == "log-odds":
+            total = 1 / (1 + np.exp(-total))
+        assert total == pytest.approx(patient.score, abs=1e-9)
+        assert (patient.contribution_scale == "probability") == (how == "mean" and len(patient.lesions) > 1)
 
 
 @pytest.mark.parametrize("unseen", ["unadjusted", "refuse"])
