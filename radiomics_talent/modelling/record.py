@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +15,14 @@ from radiomics_talent.cohort.spreadsheet import write_sheet
 from radiomics_talent.features.table import replacing
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from radiomics_talent.modelling.dataset import StudyTable
     from radiomics_talent.modelling.validation_report import BlockReport
+
+
+CHECKSUMS = "SHA256SUMS"
+"""Checksums of the tables and figures' data that a training wrote."""
 
 
 def counts(table: StudyTable) -> dict[str, Any]:
@@ -60,6 +66,27 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
         for row in frame.itertuples(index=False)
     ]
     write_sheet(path, [str(c) for c in frame.columns], rows)
+
+
+def write_checksums(folder: Path, names: Sequence[str]) -> None:
+    """Write SHA256SUMS of files of a folder, as ``sha256sum --check`` reads it."""
+    lines = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
+    with replacing(folder / CHECKSUMS) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def changed_files(folder: Path) -> list[str]:
+    """Return the files that are not those of SHA256SUMS; an absent file, or a folder without it, is no change."""
+    path = folder / CHECKSUMS
+    if not path.is_file():
+        return []
+    changed = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        digest, _, name = line.partition("  ")
+        file = folder / Path(name).name
+        if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            changed.append(file.name)
+    return changed
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:

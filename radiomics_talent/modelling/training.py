@@ -16,7 +16,14 @@ from radiomics_talent.modelling.final_fit import fit_final
 from radiomics_talent.modelling.fold_store import FoldStore, study_hash
 from radiomics_talent.modelling.lesions import lesion_volumes_ml
 from radiomics_talent.modelling.model import ResponseModel, fingerprint_rows, save_model
-from radiomics_talent.modelling.record import block_record, counts, write_frame, write_json, write_left_out
+from radiomics_talent.modelling.record import (
+    block_record,
+    counts,
+    write_checksums,
+    write_frame,
+    write_json,
+    write_left_out,
+)
 from radiomics_talent.modelling.scrutiny import same_features, scrutinise
 from radiomics_talent.modelling.table_one import table_one
 from radiomics_talent.modelling.trained_domain import describe_columns, describe_scans
@@ -38,6 +45,11 @@ if TYPE_CHECKING:
     from radiomics_talent.modelling.outcome import Outcome
     from radiomics_talent.modelling.tables import ExtractionRecord
     from radiomics_talent.modelling.validation import FoldResult
+
+
+_SEALED = (
+    "model.yaml", "metrics.json", "cv_predictions.csv", "selected_features.csv", "left_out.csv", "table1.csv",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,6 +163,7 @@ def train(  # noqa: PLR0913
     result = TrainingResult(model, report, table, findings, resumed)
     _write_training(result, folder)
     write_frame(folder / "table1.csv", table_one(table, clinical))
+    write_checksums(folder, _SEALED)
     return result
 
 

@@ -356,8 +356,8 @@ def _performance_findings(
     perfect = [b for b, r in blocks.items() if r.metrics[headline].value >= 1]
     if perfect:
         found.append(
-            f"{name} of {', '.join(perfect)} is 1 out of fold: bootstrap intervals of a perfect separation have no width, "
-            "which says nothing of how sure it is"
+            f"{name} of {', '.join(perfect)} is 1 out of fold: bootstrap intervals of a perfect separation have no "
+            "width, which says nothing of how sure it is"
         )
     below = [b for b, r in blocks.items() if r.metrics[headline].high < 0.5]
     if below:

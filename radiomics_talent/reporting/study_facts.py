@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from radiomics_talent.cohort.spreadsheet import read_sheet
 from radiomics_talent.errors import ConfigError, ModelError, TableError
 from radiomics_talent.modelling.model import load_model
+from radiomics_talent.modelling.record import changed_files
 from radiomics_talent.modelling.tables import read_features
-from radiomics_talent.presets import read_yaml
+from radiomics_talent.presets import find_model_folder, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -146,8 +147,15 @@ def read_study(folder: str | Path, run: str | Path | None = None, trust: Collect
     ModelError
         A file of the model is damaged, was changed, or does not belong to it.
     """
-    place = Path(folder)
+    place = find_model_folder(folder)
     model = load_model(place, trust)
+    changed = changed_files(place)
+    if changed:
+        raise ModelError(
+            "the file was changed after the training (SHA256SUMS differs), so the page would not be the model's; copy "
+            "the folder again from its source",
+            where=str(place / changed[0]),
+        )
     record = read_yaml(place / "model.yaml")  # just audited
     return StudyFacts(
         folder=place,
@@ -245,8 +253,8 @@ def _read_run(folder: Path, model: ResponseModel, place: Path) -> RunFacts:
         raise ModelError("holds no list of lesions; extract again", where=str(path))
     if model.extraction is None:
         raise ConfigError(
-            "the model does not know how its features were extracted (their table had no provenance.json), so no run can "
-            "be shown to be theirs; leave out --run",
+            "the model does not know how its features were extracted (their table had no provenance.json), so no run "
+            "can be shown to be theirs; leave out --run",
             where=str(folder),
         )
     if record.get("settings") != model.extraction:

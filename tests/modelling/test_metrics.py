@@ -14,6 +14,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from radiomics_talent.modelling.curves import precision_recall_band
 from radiomics_talent.modelling.metrics import (
     bootstrap_counts,
     calibration_line,
@@ -24,6 +25,7 @@ from radiomics_talent.modelling.metrics import (
     response_metrics,
     youden_threshold,
 )
+from radiomics_talent.modelling.validation_report import Scored
 
 
 @pytest.fixture
@@ -167,3 +169,26 @@ def test_a_sample_of_one_class_counts_as_undefined():
     )
     assert np.isnan(values["auc"][0])
     assert np.isnan(values["sensitivity"][0])
+
+
+def test_delong_is_not_defined_at_a_perfect_separation():
+    y = np.array([0, 0, 0, 1, 1, 1])
+    perfect, other = np.arange(6.0)[None], np.array([[0.0, 3.0, 1.0, 2.0, 5.0, 4.0]])
+    interval = delong_interval(y, perfect)
+    assert interval.value == 1
+    assert np.isnan([interval.low, interval.high]).all()
+    assert str(interval) == "1.000 (interval not defined)"
+    found = delong_test(y, perfect, other)
+    assert found.difference > 0
+    assert np.isnan([found.low, found.high, found.p_value]).all()
+    assert delong_test(y, perfect, perfect).p_value == 1
+
+
+def test_the_area_of_the_precision_recall_curve_is_the_average_precision():
+    rng = np.random.default_rng(5)
+    y = np.repeat([0, 1], [45, 15])
+    score = rng.normal(size=(1, 60)) - 0.7 * y  # worse than chance, so that interpolation would flatter it
+    scored = Scored(y, np.arange(60).astype(str), score, score > 0, np.empty((1, 60, 0)))
+    band = precision_recall_band(scored)
+    area = np.trapezoid(band.y, band.x)
+    assert area == pytest.approx(average_precision_score(y, score[0]), abs=0.02)

@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 from radiomics_talent.cli import app
 from radiomics_talent.errors import ConfigError, ModelError
 from radiomics_talent.modelling.outcome import Outcome
-from radiomics_talent.modelling.record import write_frame
-from radiomics_talent.modelling.table_one import table_one
+from radiomics_talent.modelling.tables import ExtractionRecord
 from radiomics_talent.modelling.training import train
 from radiomics_talent.reporting.cohort_flow import flow_in_words, flow_steps
 from radiomics_talent.reporting.methods import bibtex, due_references, matching_recipe, methods_text
@@ -33,12 +32,14 @@ RUN = RunFacts(
 SURVIVAL = {"task": "survival", "models": {"coxnet": {"alphas": [[0.1]]}}}
 
 
-def make_model(folder: Path, outcome: str = "response", **changes: object) -> Path:
+def make_model(
+    folder: Path, outcome: str = "response", *, extraction: ExtractionRecord | None = None, **changes: object
+) -> Path:
     """Train a small model of 40 patients, of whom one has no outcome, with figures and table 1."""
     clinical = clinical_table(folder, **{outcome: clinical_values(outcome)})
-    result = train(feature_table(), clinical, Outcome(outcome), quick_settings(**changes), folder / "model")
+    settings = quick_settings(**changes)
+    result = train(feature_table(), clinical, Outcome(outcome), settings, folder / "model", extraction=extraction)
     save_figures(training_figures(result.report), folder / "model" / "figures")
-    write_frame(folder / "model" / "table1.csv", table_one(result.table, clinical))
     return folder / "model"
 
 
@@ -57,6 +58,12 @@ CLINICAL = {
 @pytest.fixture(scope="module")
 def response(tmp_path_factory: pytest.TempPathFactory) -> StudyFacts:
     return read_study(make_model(tmp_path_factory.mktemp("response")))
+
+
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that knows how its features were extracted: with no settings at all."""
+    return make_model(tmp_path_factory.mktemp("extracted"), extraction=ExtractionRecord({}, {"pyradiomics": "3.0.1"}))
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +178,7 @@ def test_a_figure_that_is_no_picture_is_named(copied, tmp_path: Path):
 
 def test_names_from_files_are_escaped(copied, tmp_path: Path):
     folder = copied("names")
+    (folder / "SHA256SUMS").unlink()  # as in a folder of an older version
     text = (folder / "table1.csv").read_text(encoding="utf-8")
     (folder / "table1.csv").write_text(text.replace("age", "<script>alert(1)</script>"), encoding="utf-8")
     page = page_of(read_study(folder), tmp_path)
@@ -180,6 +188,7 @@ def test_names_from_files_are_escaped(copied, tmp_path: Path):
 
 def test_metrics_of_another_training_are_refused(copied):
     folder = copied("metrics")
+    (folder / "SHA256SUMS").unlink()  # as in a folder of an older version
     record = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     record["blocks"]["radiomics"]["metrics"]["auc"]["value"] += 0.01
     (folder / "metrics.json").write_text(json.dumps(record), encoding="utf-8")
@@ -190,9 +199,31 @@ def test_metrics_of_another_training_are_refused(copied):
 @pytest.mark.parametrize("text", ["{", "[]", '{"blocks": 3}'], ids=["cut", "list", "number"])
 def test_damaged_metrics_are_refused_in_a_sentence(copied, text: str):
     folder = copied("damaged")
+    (folder / "SHA256SUMS").unlink()  # as in a folder of an older version
     (folder / "metrics.json").write_text(text, encoding="utf-8")
     with pytest.raises(ModelError, match=r"metrics\.json: (is damaged|does not hold the blocks)"):
         read_study(folder)
+
+
+@pytest.mark.parametrize("name", ["table1.csv", "metrics.json", "selected_features.csv", "left_out.csv"])
+def test_a_changed_table_is_refused(copied, name: str):
+    folder = copied(f"table-{name}")
+    text = (folder / name).read_text(encoding="utf-8")
+    (folder / name).write_text(text + " ", encoding="utf-8")
+    with pytest.raises(ModelError, match=rf"{name}: the file was changed after the training"):
+        read_study(folder)
+
+
+def test_a_model_that_knows_no_extraction_takes_no_run(response: StudyFacts, tmp_path: Path):
+    (tmp_path / "provenance.json").write_text('{"lesions": []}', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"the model does not know how its features were extracted"):
+        read_study(response.folder, tmp_path)
+
+
+def test_methods_claim_nothing_that_was_not_done(response: StudyFacts):
+    text = methods_text(response)
+    assert "harmonisation" not in text
+    assert response.model.settings.preprocess.combat is None
 
 
 def test_a_changed_model_is_refused(copied):
@@ -214,20 +245,20 @@ def test_a_folder_without_a_run_is_refused(response: StudyFacts, tmp_path: Path)
         read_study(response.folder, tmp_path)
 
 
-def test_the_run_of_other_patients_is_refused(response: StudyFacts, tmp_path: Path):
+def test_the_run_of_other_patients_is_refused(extracted: Path, tmp_path: Path):
     feature_table(4).write(tmp_path)
     record = {"lesions": [{"patient_id": "P000", "status": "computed", "findings": []}], "settings": {}}
     (tmp_path / "provenance.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"the run lacks 38 of the model's patients"):
-        read_study(response.folder, tmp_path)
+        read_study(extracted, tmp_path)
 
 
-def test_scans_of_the_run_are_counted(response: StudyFacts, tmp_path: Path):
+def test_scans_of_the_run_are_counted(extracted: Path, tmp_path: Path):
     feature_table().write(tmp_path)
     lesions = [{"patient_id": f"P{k:03}", "status": "computed", "findings": []} for k in range(40)]
     record = {"lesions": lesions, "settings": {}, "versions": {"pyradiomics": "3.0.1"}}
     (tmp_path / "provenance.json").write_text(json.dumps(record), encoding="utf-8")
-    run = read_study(response.folder, tmp_path).run
+    run = read_study(extracted, tmp_path).run
     assert run is not None
     assert (run.scans, run.lesions, run.failed) == (40, 40, 0)
     assert run.levels["kernel"] == {"A": 14, "B": 14, "C": 12}
