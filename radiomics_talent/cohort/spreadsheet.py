@@ -101,7 +101,7 @@ def write_sheet(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]
     Raises
     ------
     TableError
-        `path` is a folder, or a cell holds what UTF-8 cannot.
+        `path` is a folder or in none, or a cell holds what UTF-8 cannot.
     """
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
@@ -114,6 +114,8 @@ def write_sheet(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]
         raise TableError(f"a cell cannot be written as UTF-8 ({bad!r}); rename the file", where=str(path)) from error
     if path.is_dir():
         raise TableError("is a folder, expected the name of a CSV file", where=str(path))
+    if not path.parent.is_dir():
+        raise TableError("its folder does not exist; make it, or name another file", where=str(path))
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
     try:

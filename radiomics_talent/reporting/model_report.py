@@ -218,7 +218,7 @@ def _alternative(facts: StudyFacts, stem: str, title: str) -> str:
         "permutation": f"model {headline(facts)}, {permuted['text']}" if permuted else "",
         "features": ", ".join(often),
     }.get(stem, "")
-    return f"{title}: {told}" if told else f"{title}. The figures are in the tables of this page."
+    return f"{title}: {told}" if told else f"{title}. It is drawn from cv_predictions.csv in the model folder."
 
 
 def _expected(facts: StudyFacts) -> tuple[str, ...]:

@@ -134,3 +134,8 @@ def test_what_cannot_be_written_is_a_table_error(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(TableError, match="is a folder, expected the name of a CSV file"):
         write_sheet(tmp_path, ("a",), [])
+
+
+def test_a_table_in_no_folder_is_refused_by_its_own_name(tmp_path):
+    with pytest.raises(TableError, match=r"gone/table\.csv: its folder does not exist"):
+        write_sheet(tmp_path / "gone" / "table.csv", ["a"], [["1"]])
