@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 _SEALED = (
-    "model.yaml", "metrics.json", "cv_predictions.csv", "selected_features.csv", "left_out.csv", "table1.csv",
+    "metrics.json", "cv_predictions.csv", "selected_features.csv", "left_out.csv", "table1.csv",
 )  # fmt: skip
 
 

@@ -531,7 +531,7 @@ def test_created_that_is_no_time(dcmqi, tmp_path):
 
 def test_folder_that_cannot_be_made(dcmqi, tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ConfigError, match=r"file/out: cannot be written: Not a directory; give another folder"):
+    with pytest.raises(ConfigError, match=r"file/out: cannot be written: Not a directory; give another --out"):
         write(tmp_path / "file" / "out", sr_lesion(dcmqi / "ct-3slice", dcmqi / "liver.dcm"))
 
 
