@@ -12,7 +12,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier
 from sklearn.svm import SVC
 
-from radiomics_talent.modelling.search import model_scores
+from radiomics_talent.modelling.search import model_scores, preprocessed, preprocessed_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,9 +85,7 @@ def explain(pipeline: Pipeline, row: pd.DataFrame, centre: Mapping[str, float], 
     exact. Forests and boosting of scikit-learn: TreeSHAP (Lundberg 2020). Others: permutation Shapley values against
     the mean of the training, whose sum is exact.
     """
-    prepare, model = pipeline.named_steps["prepare"], pipeline.named_steps["model"]
-    names = [str(n) for n in prepare.get_feature_names_out()]
-    z = np.asarray(prepare.transform(row), dtype=np.float64)
+    model, names, z = pipeline.named_steps["model"], preprocessed_names(pipeline), preprocessed(pipeline, row)
     middle = np.array([[centre.get(n, 0.0) for n in names]])
     linear = _linear_form(model, survival=survival)
     if linear is not None:
@@ -108,7 +106,7 @@ def explain(pipeline: Pipeline, row: pd.DataFrame, centre: Mapping[str, float], 
 
 def used_columns(pipeline: Pipeline) -> tuple[str, ...]:
     """Return the preprocessed columns that the model uses: without those whose coefficient is 0."""
-    names = [str(n) for n in pipeline.named_steps["prepare"].get_feature_names_out()]
+    names = preprocessed_names(pipeline)
     linear = _linear_form(pipeline.named_steps["model"], survival=False)
     if linear is None:
         return tuple(names)

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from radiomics_talent.modelling.explanation import used_columns
 from radiomics_talent.modelling.folds import seed_of
 from radiomics_talent.modelling.outcome import events_of
-from radiomics_talent.modelling.search import fit_with_search, refit_on_samples
+from radiomics_talent.modelling.search import fit_with_search, preprocessed, preprocessed_names, refit_on_samples
 from radiomics_talent.modelling.trained_domain import Reference, fit_distance, score_quantiles
 from radiomics_talent.modelling.validation import training_rows
 
@@ -81,9 +81,8 @@ def fit_final(
         fits = {block: fit_with_search(rows[block], settings, seed) for block in rows}
         chosen = fits[settings.block]
         refits = refit_on_samples(rows[settings.block], settings, chosen.choice, seed)
-        prepare = chosen.pipeline.named_steps["prepare"]
-        names = [str(n) for n in prepare.get_feature_names_out()]
-        z = np.asarray(prepare.transform(rows[settings.block].frame), dtype=np.float64)
+        names = preprocessed_names(chosen.pipeline)
+        z = preprocessed(chosen.pipeline, rows[settings.block].frame)
         selected = used_columns(chosen.pipeline)
         distance, distances = fit_distance(z[:, [names.index(n) for n in selected]], table.patients, seed)
     scores, without, with_event = score_quantiles(out_of_fold.score, events_of(out_of_fold.y))

@@ -24,7 +24,7 @@ from radiomics_talent.features.table import replacing
 from radiomics_talent.model_settings import ModelSettings
 from radiomics_talent.modelling.estimators import survival_curves
 from radiomics_talent.modelling.record import plain_record
-from radiomics_talent.modelling.search import model_scores
+from radiomics_talent.modelling.search import pipeline_scores, preprocessed
 from radiomics_talent.modelling.skops_files import load_audited, strange_types, write_pipelines
 from radiomics_talent.modelling.trained_domain import Reference, TrainedColumn, TrainedScans, golden_rows
 from radiomics_talent.presets import NO_MODEL, find_model_folder, read_yaml, validated
@@ -85,6 +85,8 @@ class ResponseModel:
         For `trained_domain.row_distances`.
     record_sha256 : str
         Checksum of the record that was loaded; '' for a model that was not.
+    settings_sha256 : str
+        Hash of the settings as they were written, without what this version may have added to them; '' as above.
     refits_sha256 : str
         Checksum of ``refits.skops``; '' where there is none.
     facts : dict
@@ -108,6 +110,7 @@ class ResponseModel:
     distance: Pipeline | None = None
     record_sha256: str = ""
     refits_sha256: str = ""
+    settings_sha256: str = ""
 
     @property
     def versions(self) -> dict[str, str]:
@@ -123,18 +126,17 @@ class ResponseModel:
             A column that the model needs is not there.
         """
         block = block or self.settings.block
-        pipeline = self.pipelines[block]
-        z = pipeline.named_steps["prepare"].transform(self._needed(frame, block))
-        return model_scores(pipeline.named_steps["model"], z, survival=self.settings.task == "survival")
+        self._refuse_lacking(frame, block)
+        return pipeline_scores(self.pipelines[block], frame, survival=self.settings.task == "survival")
 
     def survival(self, frame: pd.DataFrame, times: Floats, block: str | None = None) -> Floats:
         """Return the probability of no event until each time, shape (n_rows, n_times)."""
         block = block or self.settings.block
+        self._refuse_lacking(frame, block)
         pipeline = self.pipelines[block]
-        z = pipeline.named_steps["prepare"].transform(self._needed(frame, block))
-        return survival_curves(pipeline.named_steps["model"], z, times)
+        return survival_curves(pipeline.named_steps["model"], preprocessed(pipeline, frame), times)
 
-    def _needed(self, frame: pd.DataFrame, block: str) -> pd.DataFrame:
+    def _refuse_lacking(self, frame: pd.DataFrame, block: str) -> None:
         needed = [str(c) for c in self.pipelines[block].named_steps["prepare"].feature_names_in_]
         missing = [c for c in needed if c not in frame.columns]
         if missing:
@@ -145,7 +147,6 @@ class ResponseModel:
                 + (f"; the tables have {', '.join(unknown)} ... instead" if unknown else "")
                 + "; extract with the settings that the model was trained with"
             )
-        return frame[needed]
 
 
 def save_model(model: ResponseModel, folder: Path, refits: Sequence[Pipeline] = ()) -> tuple[str, ...]:
@@ -250,6 +251,7 @@ def load_model(folder: str | Path, trust: Collection[str] = ()) -> ResponseModel
             distance=distance,
             record_sha256=record["record_sha256"],
             refits_sha256=listed.get(_REFITS, ""),
+            settings_sha256=hashlib.sha256(json.dumps(record["settings"], sort_keys=True).encode()).hexdigest(),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"not a complete model record: {error}", where=str(place / "model.yaml")) from error

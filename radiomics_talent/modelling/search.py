@@ -186,6 +186,22 @@ def refit_on_samples(
     return tuple(refits)
 
 
+def preprocessed(pipeline: Pipeline, frame: pd.DataFrame) -> Floats:
+    """Return rows of a study table as the model of a fitted pipeline takes them; other columns may be there too."""
+    prepare = pipeline.named_steps["prepare"]
+    return np.asarray(prepare.transform(frame[list(prepare.feature_names_in_)]), dtype=np.float64)
+
+
+def preprocessed_names(pipeline: Pipeline) -> list[str]:
+    """Return the names of the columns that `preprocessed` gives."""
+    return [str(n) for n in pipeline.named_steps["prepare"].get_feature_names_out()]
+
+
+def pipeline_scores(pipeline: Pipeline, frame: pd.DataFrame, *, survival: bool) -> Floats:
+    """Return the probability of response, or the risk, of rows of a study table."""
+    return model_scores(pipeline.named_steps["model"], preprocessed(pipeline, frame), survival=survival)
+
+
 def model_scores(model: Any, z: Floats, *, survival: bool) -> Floats:
     """Return the probability of response, or the risk, of preprocessed rows."""
     if survival:

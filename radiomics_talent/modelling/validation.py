@@ -26,7 +26,14 @@ from radiomics_talent.modelling.folds import (
     subset,
 )
 from radiomics_talent.modelling.metrics import placements
-from radiomics_talent.modelling.search import FittedModel, TrainingRows, fit_with_search, model_scores
+from radiomics_talent.modelling.search import (
+    FittedModel,
+    TrainingRows,
+    fit_with_search,
+    model_scores,
+    preprocessed,
+    preprocessed_names,
+)
 from radiomics_talent.modelling.survival_metrics import concordance_pairs, evaluation_times
 
 if TYPE_CHECKING:
@@ -196,8 +203,8 @@ def run_fold(
         # A level that training rows lack counts as the first level: in small folds that is no news.
         warnings.filterwarnings("ignore", message="Found unknown categories")
         fitted = fit_with_search(training_rows(table, task.block, fold.train, icc, y=y), settings, seed)
-        prepare, model = fitted.pipeline.named_steps["prepare"], fitted.pipeline.named_steps["model"]
-        z = prepare.transform(table.frame.iloc[fold.test][list(prepare.feature_names_in_)])
+        model = fitted.pipeline.named_steps["model"]
+        z = preprocessed(fitted.pipeline, table.frame.iloc[fold.test])
         score = model_scores(model, z, survival=survival)
         curves = survival_curves(model, z, times) if survival and task.kind == "cv" else np.empty((0, 0))
         weights: dict[str, float] = {}
@@ -254,8 +261,8 @@ def column_weights(
     seed : int
         Seed of the shuffling.
     """
-    prepare, model = fitted.pipeline.named_steps["prepare"], fitted.pipeline.named_steps["model"]
-    names = [str(n) for n in prepare.get_feature_names_out()]
+    model = fitted.pipeline.named_steps["model"]
+    names = preprocessed_names(fitted.pipeline)
     coefficients = getattr(model, "coef_", None)
     if coefficients is not None:
         flat = np.asarray(coefficients, dtype=np.float64).ravel()

@@ -179,13 +179,14 @@ def comparison_test(facts: StudyFacts) -> str:
     compared = (facts.metrics or {}).get("comparisons") or {}
     if not compared:
         return ""
-    told = [f"{name}: {c['difference']:+.3f}, p {_p(c.get('p_value'))}" for name, c in compared.items()]
+    told = [f"{name}: {c['difference']:+.3f}, p: {p_value_text(c.get('p_value'))}" for name, c in compared.items()]
     test = "DeLong" if _delong(facts) else "paired bootstrap"
     return f"{test}; difference of the {facts.headline_name}: {'; '.join(told)}"
 
 
-def _p(value: Any) -> str:
-    return "not defined" if _undefined(value) else "< 0.001" if value < 0.001 else f"= {value:.3f}"
+def p_value_text(value: Any) -> str:
+    """Return a p value as records have it."""
+    return "not defined" if _undefined(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def comparison(facts: StudyFacts) -> str:

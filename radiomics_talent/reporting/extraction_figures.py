@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
-from markupsafe import Markup
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from radiomics_talent.reporting.figures import empty_axes, plain_text
+from radiomics_talent.reporting.html import png_uri, svg_uri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from markupsafe import Markup
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from radiomics_talent.modelling.batch_effects import CorrelationClusters, Projection
@@ -56,16 +55,7 @@ class Plate:
 
 def plate(figure: Figure, *, alt: str, caption: str, vector: bool = True) -> Plate:
     """Turn a figure into a plate: SVG, or PNG for what has many small parts."""
-    buffer = BytesIO()
-    # The same figure gives the same bytes.
-    with mpl.rc_context({"svg.hashsalt": "radiomics-talent"}):
-        if vector:
-            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        else:
-            figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    kind = "svg+xml" if vector else "png"
-    # Base64 has no character with a meaning in HTML.
-    uri = Markup(f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode("ascii"))  # noqa: S704
+    uri = svg_uri(figure) if vector else png_uri(figure, _DPI)
     return Plate(uri, alt, caption, round(figure.get_figwidth() * 100))
 
 
@@ -74,7 +64,7 @@ def draw_counts(counts: Mapping[str, int], unit: str) -> Figure:
     names = list(counts)
     figure, axes = _empty(3.6, 0.75 + 0.3 * max(2, len(names)))
     axes.barh(range(len(names)), [counts[n] for n in names], color=_BAR, height=0.7)
-    axes.set_yticks(range(len(names)), [_plain(short(n)) for n in names])
+    axes.set_yticks(range(len(names)), [plain_text(short(n)) for n in names])
     axes.invert_yaxis()
     for y, name in enumerate(names):
         axes.annotate(str(counts[name]), (counts[name], y), xytext=(3, 0), textcoords="offset points", va="center")
@@ -118,7 +108,7 @@ def draw_by_batch(values: NDArray[np.float64], batches: NDArray[np.str_]) -> Fig
     for i, sample in enumerate(samples):
         height = i + 1 + rng.uniform(-0.2, 0.2, len(sample))
         axes.scatter(sample, height, s=9, alpha=0.6, color=PALETTE[i % len(PALETTE)], linewidths=0, zorder=3)
-    axes.set_yticks(range(1, len(names) + 1), [_plain(f"{short(n)} ({len(groups[n])})") for n in names])
+    axes.set_yticks(range(1, len(names) + 1), [plain_text(f"{short(n)} ({len(groups[n])})") for n in names])
     axes.invert_yaxis()
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 5))
@@ -131,7 +121,7 @@ def draw_components(projection: Projection, batches: NDArray[np.str_]) -> Figure
     for i, (name, rows) in enumerate(grouped(batches).items()):
         axes.scatter(
             projection.scores[rows, 0], projection.scores[rows, 1], s=26, alpha=0.75, linewidths=0,
-            color=PALETTE[i % len(PALETTE)], marker=_MARKERS[i % len(_MARKERS)], label=_plain(short(name)),
+            color=PALETTE[i % len(PALETTE)], marker=_MARKERS[i % len(_MARKERS)], label=plain_text(short(name)),
         )  # fmt: skip
     first, second = (100 * v for v in projection.explained)
     axes.set_xlabel(f"component 1 ({first:.0f} % of variance)")
@@ -186,15 +176,7 @@ def listed(parts: Sequence[str]) -> str:
     return "; ".join(parts)
 
 
-def _plain(name: str) -> str:
-    # A dollar sign from somebody's header would start a formula.
-    return name.replace("$", r"\$")
-
-
 def _empty(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
+    figure, axes = empty_axes(width, height)
     axes.tick_params(labelsize=8)
     return figure, axes

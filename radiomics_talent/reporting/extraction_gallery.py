@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from radiomics_talent.cohort.case import inspect_case, inspect_scan, split_parts
 from radiomics_talent.extraction.provenance import mask_sha256
-from radiomics_talent.reporting.figures import draw_lesion
-from radiomics_talent.reporting.html import jpeg_uri
+from radiomics_talent.reporting.lesion_pictures import lesion_pictures
 from radiomics_talent.reporting.viewer import viewer_volume, volume_json
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from radiomics_talent.cohort.case import Case
     from radiomics_talent.cohort.manifest import CohortTable, Lesion
     from radiomics_talent.findings import Finding
+    from radiomics_talent.reporting.lesion_pictures import Picture
     from radiomics_talent.settings import ExtractionSettings
 
 _LOG = logging.getLogger(__name__)
@@ -28,15 +28,6 @@ LEVELS = ("failed", "error", "warning", "ok")
 MOST_VOLUME_BYTES = 100_000_000
 """Together the viewers' volumes hold no more; a browser still opens such a page at once."""
 _RANK = {"error": 0, "warning": 1, "info": 2}
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One slice through a lesion."""
-
-    plane: str
-    uri: Markup
-    alt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +150,7 @@ def _reason(what: str, findings: Sequence[Finding]) -> str:
 
 def _pictured(record: dict[str, Any], case: Case, budget: _Budget) -> GalleryCard:
     key = _key(record)
-    pictures = tuple(
-        Picture(
-            view.plane,
-            jpeg_uri(view.figure),
-            f"{view.plane} CT slice through the centre of lesion {key}, its contour in yellow, "
-            f"scale bar {view.scale_mm} mm",
-        )
-        for view in draw_lesion(case.image, case.mask)
-    )
+    pictures = lesion_pictures(key, case.image, case.mask)
     remark = ""
     if "mask_sha256" in record and record["mask_sha256"] != mask_sha256(case.mask):
         remark = "The mask has changed since the extraction: this is not the lesion that the features are of."

@@ -243,7 +243,7 @@ def _overview(table: FeatureTable) -> list[Plate]:
     each = Counter(frame["patient_id"].value_counts().tolist())
     counts = {f"{n} lesion{'s' if n > 1 else ''}": each[n] for n in sorted(each)}
     plates = [_bars(counts, "patients", "Lesions a patient")]
-    for column in ("site", "manufacturer", "kernel", "contrast_phase", "slice_thickness_mm"):
+    for column in BATCH_COLUMNS:
         levels = Counter(batch_effects.batch_labels(table, column).tolist())
         if len(levels) > 1:
             plates.append(_bars(dict(levels.most_common()), "lesions", f"Lesions by {BATCH_WORDS[column]}"))

@@ -113,6 +113,20 @@ def draw_lesion(image: sitk.Image, mask: sitk.Image) -> tuple[LesionView, ...]:
     return tuple(views)
 
 
+def empty_axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a white figure of a size in inches, with axes that have no top and no right spine."""
+    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def plain_text(name: str) -> str:
+    """Return a name that matplotlib does not take for a formula: it may come from somebody's header."""
+    return name.replace("$", r"\$")
+
+
 def _empty_picture() -> tuple[Figure, Axes]:
     figure = Figure(figsize=(SIDE_PX / _DPI, SIDE_PX / _DPI), dpi=_DPI, facecolor="black")
     FigureCanvasAgg(figure)

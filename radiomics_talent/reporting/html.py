@@ -15,6 +15,7 @@ from radiomics_talent.features.table import replacing
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from jinja2 import Template
     from matplotlib.figure import Figure
 
 _JPEG_QUALITY = 78
@@ -32,17 +33,19 @@ def render_page(template: str, path: Path, **values: Any) -> None:
     **values
         What the template shows; every text is escaped, as names in it come from files of others.
     """
-    # Escaped whatever the template is called: ROI names are text from DICOM headers.
-    environment = Environment(
-        autoescape=True,
-        loader=PackageLoader("radiomics_talent.reporting"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(environment.get_template(template).generate(**values))
+        file.writelines(_template(template, escaped=True).generate(**values))
+
+
+def page_text(template: str, **values: Any) -> str:
+    """Return a filled template as text, every value escaped."""
+    return _template(template, escaped=True).render(**values)
+
+
+def markdown_text(template: str, **values: Any) -> str:
+    """Return a filled template of Markdown, whose values are our own names and numbers and stay as they are."""
+    return _template(template, escaped=False).render(**values)
 
 
 def jpeg_uri(figure: Figure) -> Markup:
@@ -57,8 +60,7 @@ def jpeg_uri(figure: Figure) -> Markup:
     # Full colour resolution: halved, a thin yellow line on grey turns brown.
     options = {"quality": _JPEG_QUALITY, "optimize": True, "subsampling": 0}
     figure.savefig(buffer, format="jpeg", dpi="figure", facecolor=figure.get_facecolor(), pil_kwargs=options)
-    # Base64 has no character with a meaning in HTML.
-    return Markup("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"))  # noqa: S704
+    return image_uri("jpeg", buffer.getvalue())
 
 
 def svg_uri(figure: Figure) -> Markup:
@@ -72,4 +74,37 @@ def svg_uri(figure: Figure) -> Markup:
     buffer = BytesIO()
     with rc_context({"svg.hashsalt": "radiomics-talent", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return Markup("data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"))  # noqa: S704
+    return image_uri("svg+xml", buffer.getvalue())
+
+
+def png_uri(figure: Figure, dpi: int) -> Markup:
+    """Return a figure as a ``data:`` address of a PNG: for what has many small parts."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return image_uri("png", buffer.getvalue())
+
+
+def image_uri(kind: str, data: bytes) -> Markup:
+    """Return a picture's bytes as a ``data:`` address, safe to stand in an attribute.
+
+    Parameters
+    ----------
+    kind : str
+        What stands behind ``image/``.
+    data : bytes
+        The file.
+    """
+    # Base64 has no character with a meaning in HTML.
+    return Markup(f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii"))  # noqa: S704
+
+
+def _template(name: str, *, escaped: bool) -> Template:
+    # Escaped whatever the template is called: ROI names are text from DICOM headers.
+    environment = Environment(
+        autoescape=escaped,  # noqa: S701  # False for Markdown alone
+        loader=PackageLoader("radiomics_talent.reporting"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from radiomics_talent.features.table import replacing
+from radiomics_talent.reporting.html import markdown_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,16 +25,9 @@ def write_card(result: TrainingResult, folder: Path) -> Path:
     folder : Path
         The model's folder.
     """
-    environment = Environment(  # Markdown, not HTML: what is in it are our own names and numbers
-        autoescape=False,  # noqa: S701
-        loader=PackageLoader("radiomics_talent.reporting"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     path = folder / "card.md"
     with replacing(path) as temporary:
-        temporary.write_text(environment.get_template("card.md.j2").render(**_values(result)), encoding="utf-8")
+        temporary.write_text(markdown_text("card.md.j2", **_values(result)), encoding="utf-8")
     return path
 
 

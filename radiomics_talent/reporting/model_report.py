@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from radiomics_talent.errors import ConfigError
 from radiomics_talent.features.table import replacing
 from radiomics_talent.reporting import settings_words as words
 from radiomics_talent.reporting.checklists import STATUSES, fill_checklists, write_checklists
 from radiomics_talent.reporting.cohort_flow import draw_flow, flow_ends, flow_in_words, flow_steps
-from radiomics_talent.reporting.evidence_models import estimate_text, headline
+from radiomics_talent.reporting.evidence_models import estimate_text, headline, p_value_text
 from radiomics_talent.reporting.figure_captions import FIGURES
-from radiomics_talent.reporting.html import render_page
+from radiomics_talent.reporting.html import image_uri, markdown_text, render_page, svg_uri
 from radiomics_talent.reporting.methods import FOR_THE_AUTHOR, bibtex, methods_paragraphs, methods_text
 
 if TYPE_CHECKING:
@@ -31,7 +26,6 @@ _SHOWN = 30
 _PNG = b"\x89PNG\r\n\x1a\n"
 _RESPONSE = ("roc", "precision_recall", "calibration", "decision_curve", "score_by_outcome", "confusion")
 _SURVIVAL = ("kaplan_meier", "time_dependent_auc")
-_CALIBRATION = ("calibration_slope", "calibration_intercept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +85,7 @@ def page_values(facts: StudyFacts) -> dict[str, Any]:
         "settings": settings,
         "summary": summary_sentences(facts),
         "headline": headline(facts),
-        "flow_picture": _svg_uri(draw_flow(facts)),
+        "flow_picture": svg_uri(draw_flow(facts)),
         "flow_words": flow_in_words(facts),
         "flow_steps": flow_steps(facts),
         "flow_ends": [end.replace("\n", " ") for end in flow_ends(facts)],
@@ -195,7 +189,7 @@ def _figures(facts: StudyFacts) -> tuple[list[dict[str, Any]], list[str]]:
                 "stem": path.stem,
                 "title": title,
                 "reading": reading,
-                "uri": _uri("png", data),
+                "uri": image_uri("png", data),
                 "alt": _alternative(facts, path.stem, title),
             }
         )
@@ -206,14 +200,12 @@ def _alternative(facts: StudyFacts, stem: str, title: str) -> str:
     """Return a figure in words."""
     blocks = "; ".join(f"{b}: {headline(facts, b)}" for b in _blocks(facts))
     permuted, own = _permuted(facts), facts.performance[facts.model.settings.block]
-    [f"{words.METRICS[m]} {estimate_text(own.get(m))}" for m in _CALIBRATION]
     often = [f"{row['feature']} in {row['frequency']} of folds" for row in _selected(facts)[:3]]
     told = {
         "roc": blocks,
         "kaplan_meier": headline(facts),
         "calibration": "; ".join(
-            f"{words.METRICS[m]} {estimate_text(facts.performance[facts.model.settings.block].get(m))}"
-            for m in ("calibration_slope", "calibration_intercept")
+            f"{words.METRICS[m]} {estimate_text(own.get(m))}" for m in ("calibration_slope", "calibration_intercept")
         ),
         "permutation": f"model {headline(facts)}, {permuted['text']}" if permuted else "",
         "features": ", ".join(often),
@@ -254,17 +246,8 @@ def _comparisons(facts: StudyFacts) -> list[tuple[str, str, str]]:
     rows = []
     for name, c in ((facts.metrics or {}).get("comparisons") or {}).items():
         estimate = {"value": c.get("difference"), "low": c.get("low"), "high": c.get("high")}
-        p = c.get("p_value")
-        rows.append(
-            (name, estimate_text(estimate), "not defined" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}")
-        )
+        rows.append((name, estimate_text(estimate), p_value_text(c.get("p_value"))))
     return rows
-
-
-def _p_value(p: float | None) -> str:
-    if p is None:
-        return "not defined"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _permuted(facts: StudyFacts) -> dict[str, str]:
@@ -275,7 +258,7 @@ def _permuted(facts: StudyFacts) -> dict[str, str]:
     runs, p = record["runs"], record.get("p_value")
     return {
         "text": f"{runs} runs with permuted outcomes: mean {facts.headline_name} {estimate_text(estimate)}",
-        "p": _p_value(p),
+        "p": p_value_text(p),
         "smallest": f"{1 / (1 + runs):.3f}",
     }
 
@@ -325,28 +308,8 @@ def _leaves(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix, "none" if value is None or value == {} else str(value))] if prefix else []
 
 
-def _svg_uri(figure: Any) -> Markup:
-    buffer = BytesIO()
-    # Letters are drawn as paths, so that the diagram looks alike without the font.
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _uri("svg+xml", buffer.getvalue())
-
-
-def _uri(kind: str, data: bytes) -> Markup:
-    # Base64 has no character with a meaning in HTML.
-    return Markup(f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii"))  # noqa: S704
-
-
 def _methods_markdown(facts: StudyFacts) -> str:
-    environment = Environment(  # Markdown, not HTML
-        autoescape=False,  # noqa: S701
-        loader=PackageLoader("radiomics_talent.reporting"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("methods.md.j2")
-    return template.render(facts=facts, text=methods_text(facts), for_the_author=FOR_THE_AUTHOR)
+    return markdown_text("methods.md.j2", facts=facts, text=methods_text(facts), for_the_author=FOR_THE_AUTHOR)
 
 
 def _write_text(path: Path, text: str) -> None:

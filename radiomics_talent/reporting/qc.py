@@ -7,25 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from radiomics_talent.findings import CATALOGUE
-from radiomics_talent.reporting.figures import WINDOW_HU, draw_lesion
-from radiomics_talent.reporting.html import jpeg_uri, render_page
+from radiomics_talent.reporting.figures import WINDOW_HU
+from radiomics_talent.reporting.html import render_page
+from radiomics_talent.reporting.lesion_pictures import Picture, lesion_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     import SimpleITK as sitk
-    from markupsafe import Markup
 
     from radiomics_talent.findings import Finding
 
 LEVELS = ("error", "warning", "ok")
 """Order of the page: what needs somebody to act comes first."""
-_PLANE_HINTS = {
-    "axial": "seen from the feet",
-    "coronal": "seen from the front",
-    "sagittal": "seen from the patient's left side, anterior to the left",
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,21 +47,13 @@ class QcEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class _Picture:
-    plane: str
-    hint: str
-    uri: Markup
-    alt: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Card:
     """What the page keeps of an entry: no voxels."""
 
     key: str
     level: str
     findings: tuple[Finding, ...]
-    pictures: tuple[_Picture, ...]
+    pictures: tuple[Picture, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +98,9 @@ def _card(entry: QcEntry) -> _Card:
     level = "ok" if entry.level == "info" else entry.level
     order = {"error": 0, "warning": 1, "info": 2}
     findings = tuple(sorted(entry.findings, key=lambda f: order[f.level]))
-    pictures: tuple[_Picture, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     if entry.image is not None and entry.mask is not None:
-        pictures = tuple(
-            _Picture(
-                view.plane,
-                _PLANE_HINTS[view.plane],
-                jpeg_uri(view.figure),
-                f"{view.plane} CT slice through the centre of lesion {entry.lesion_key}, its contour in yellow, "
-                f"scale bar {view.scale_mm} mm",
-            )
-            for view in draw_lesion(entry.image, entry.mask)
-        )
+        pictures = lesion_pictures(entry.lesion_key, entry.image, entry.mask)
     return _Card(entry.lesion_key, level, findings, pictures)
 
 

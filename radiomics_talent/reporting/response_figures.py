@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from radiomics_talent.cohort.visit_response import PARTIAL_DECREASE, PROGRESSIVE_INCREASE, RESPONSES
 from radiomics_talent.features.table import replacing
+from radiomics_talent.reporting.figures import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ def draw_waterfall(responses: Sequence[PatientResponse]) -> Figure:
     axes.set_xlim(-0.8, max(len(shown), 1) - 0.2)
     names = [r.patient_id for r, _ in shown]
     if len(names) <= _MOST_NAMES:
-        axes.set_xticks(range(len(names)), [_plain_text(n) for n in names], rotation=90, fontsize=7)
+        axes.set_xticks(range(len(names)), [_short(n) for n in names], rotation=90, fontsize=7)
     else:
         axes.set_xticks([])
     axes.set_xlabel("Patient" if len(names) <= _MOST_NAMES else f"Patients ({len(names)})")
@@ -158,7 +159,7 @@ def _legend(axes: Axes, handles: Sequence[Patch | Line2D]) -> None:
         )  # fmt: skip
 
 
-def _plain_text(name: str) -> str:
-    """Return a name that is short, and that matplotlib does not take for a formula."""
+def _short(name: str) -> str:
+    """Return a name that is short, and plain."""
     short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
-    return short.replace("$", r"\$")
+    return plain_text(short)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
 import uvicorn
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
@@ -29,7 +28,8 @@ from radiomics_talent.cohort.case import inspect_case, inspect_scan
 from radiomics_talent.cohort.review import Evidence, gather_evidence, load_review, record_verdict, state_of
 from radiomics_talent.errors import ConfigError, TalentError
 from radiomics_talent.findings import Finding
-from radiomics_talent.reporting.viewer import viewer_script, viewer_style, viewer_volume
+from radiomics_talent.reporting.html import page_text
+from radiomics_talent.reporting.viewer import own_file, viewer_script, viewer_style, viewer_volume
 
 if TYPE_CHECKING:
     import socket
@@ -222,17 +222,14 @@ class _Pages:
         self.ahead: set[asyncio.Task[None]] = set()
 
     async def page(self, _: Request) -> Response:
-        environment = Environment(
-            autoescape=True, loader=PackageLoader("radiomics_talent.reporting"), undefined=StrictUndefined
-        )
-        template = environment.get_template("review.html.j2")
         token, reviewer = self.session.token, self.session.reviewer
-        answer = HTMLResponse(template.render(token=token, reviewer=reviewer, viewer_style=viewer_style()))
+        text = page_text("review.html.j2", token=token, reviewer=reviewer, viewer_style=viewer_style())
+        answer = HTMLResponse(text)
         answer.set_cookie(_cookie(self.port), token, httponly=True, samesite="strict", path="/")
         return answer
 
     async def script(self, request: Request) -> Response:
-        text = viewer_script() if request.url.path == "/viewer.js" else _own_script()
+        text = viewer_script() if request.url.path == "/viewer.js" else own_file("review.js")
         return Response(text, media_type="text/javascript")
 
     async def state(self, _: Request) -> Response:
@@ -365,11 +362,6 @@ def _wanted(body: bytes) -> dict[str, Any] | None:
 
 def _refusal(status: int, sentence: str) -> JSONResponse:
     return JSONResponse({"error": sentence}, status_code=status)
-
-
-def _own_script() -> str:
-    loader = PackageLoader("radiomics_talent.reporting")
-    return loader.get_source(Environment(autoescape=True), "review.js")[0]
 
 
 def _kept(cache: OrderedDict[_K, _V], key: _K, most: int) -> _V:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+
+from radiomics_talent.reporting.figures import empty_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from radiomics_talent.scoring.score_report import PatientScore, ScoredModel
 
@@ -25,7 +26,7 @@ def draw_position(patient: PatientScore, model: ScoredModel) -> Figure:
 
     Those stand as boxes (quartiles, whiskers from 5 to 95 %), without and with the event where that is known.
     """
-    figure, axes = _picture(6.4, 2.3)
+    figure, axes = empty_axes(6.4, 2.3)
     groups = [g for g in model.score_quantiles_by_class if g] or (
         [model.score_quantiles] if model.score_quantiles else []
     )
@@ -60,7 +61,7 @@ def draw_contributions(patient: PatientScore) -> Figure:
     if len(patient.contributions) > MOST_BARS:
         names.append(f"{len(patient.contributions) - MOST_BARS} others")
         values.append(rest)
-    figure, axes = _picture(6.4, 0.9 + 0.27 * max(1, len(names)))
+    figure, axes = empty_axes(6.4, 0.9 + 0.27 * max(1, len(names)))
     at = np.arange(len(names))[::-1]
     axes.barh(at, values, color=[_POSITIVE if v >= 0 else _NEGATIVE for v in values], height=0.7)
     axes.axvline(0, color="#555555", linewidth=0.8)
@@ -79,14 +80,6 @@ def _box(axes: Axes, quantiles: Sequence[float], level: int, colour: str) -> Non
         boxprops={"facecolor": colour, "alpha": 0.35}, medianprops={"color": colour, "linewidth": 2},
         flierprops={"marker": ".", "markeredgecolor": colour},
     )  # fmt: skip
-
-
-def _picture(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _short(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from radiomics_talent.reporting.evidence_models import estimate_text
 from radiomics_talent.reporting.figures import draw_lesion
 from radiomics_talent.reporting.html import jpeg_uri, render_page, svg_uri
 from radiomics_talent.reporting.score_figures import draw_contributions, draw_position
@@ -95,15 +96,7 @@ def _counts(report: ScoreReport) -> list[tuple[str, str, int]]:
 
 
 def _performance(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), _estimate(value)) for name, value in metrics.items()]
-
-
-def _estimate(value: Mapping[str, Any]) -> str:
-    numbers = [value.get(k) for k in ("value", "low", "high")]
-    if any(v is None or v != v for v in numbers):  # noqa: PLR0124  # not a number
-        return "undefined"
-    middle, low, high = (f"{v:.3f}" for v in numbers)
-    return f"{middle} ({low} to {high})"
+    return [(name.replace("_", " "), estimate_text(value)) for name, value in metrics.items()]
 
 
 def _patient_card(patient: PatientScore, report: ScoreReport) -> _PatientCard:

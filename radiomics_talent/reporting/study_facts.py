@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -16,7 +15,8 @@ from radiomics_talent.errors import ConfigError, ModelError, TableError
 from radiomics_talent.modelling.model import load_model
 from radiomics_talent.modelling.record import changed_files
 from radiomics_talent.modelling.tables import read_features
-from radiomics_talent.presets import find_model_folder, read_yaml
+from radiomics_talent.modelling.trained_domain import SCAN_LEVELS
+from radiomics_talent.presets import find_model_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     Rows = tuple[dict[str, str], ...]
 
-SCAN_COLUMNS = ("contrast_phase", "kernel", "manufacturer", "site")
-"""Key columns of a feature table that say how a scan was made, as levels."""
 _EXPECTED = ("metrics.json", "selected_features.csv", "left_out.csv", "table1.csv")
 _TOLERANCE = 1e-6
 _SHORTEST = 3
@@ -41,7 +39,7 @@ class RunFacts:
     patients, lesions, failed, scans : int
         Of the cohort table: patients, lesions, lesions without features; scans with features.
     levels : dict
-        Scans by level of each of `SCAN_COLUMNS`; a scan without a value is not counted.
+        Scans by level of each of `SCAN_LEVELS`; a scan without a value is not counted.
     thickness_mm : tuple of float
         Smallest and largest slice thickness; empty where it is not known.
     findings : dict of str to int
@@ -156,13 +154,12 @@ def read_study(folder: str | Path, run: str | Path | None = None, trust: Collect
             "the folder again from its source",
             where=str(place / changed[0]),
         )
-    record = read_yaml(place / "model.yaml")  # just audited
     return StudyFacts(
         folder=place,
         model=model,
-        program=str(record.get("program", "")),
-        libraries={str(k): str(v) for k, v in record.get("libraries", {}).items()},
-        settings_sha256=hashlib.sha256(json.dumps(record["settings"], sort_keys=True).encode()).hexdigest(),
+        program=str(model.facts["program"]),
+        libraries=model.versions,
+        settings_sha256=model.settings_sha256,
         metrics=_metrics(place / "metrics.json", model),
         left_out=_left_out(place / "left_out.csv"),
         selected=_rows(place / "selected_features.csv", ("feature", "frequency")),
@@ -227,7 +224,7 @@ def _rows(path: Path, needed: tuple[str, ...]) -> Rows:
 
 
 def _unnamed(findings: Collection[str], place: Path) -> tuple[str, ...]:
-    """Return findings without the ids of patients: a finding of the clinical table may name the first it is about."""
+    """Return findings without the ids of patients: those of a model of an older version may name some."""
     tables = (place / "cv_predictions.csv", place / "left_out.csv")
     ids = {row["patient_id"] for table in tables for row in _rows(table, ("patient_id",)) if row["patient_id"]}
     # A short id or a bare number may be any word or figure, so it is an id only where the sentence says so.
@@ -270,7 +267,7 @@ def _read_run(folder: Path, model: ResponseModel, place: Path) -> RunFacts:
         lesions=len(lesions),
         failed=sum(row.get("status") == "failed" for row in lesions),
         scans=len(keys),
-        levels={name: _counted(keys[name]) for name in SCAN_COLUMNS},
+        levels={name: _counted(keys[name]) for name in SCAN_LEVELS},
         thickness_mm=(float(thickness.min()), float(thickness.max())) if len(thickness) else (),
         findings=dict(Counter(f["code"] for row in lesions for f in row.get("findings", ())).most_common()),
         versions={str(k): str(v) for k, v in record.get("versions", {}).items()},

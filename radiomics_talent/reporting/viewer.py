@@ -51,12 +51,12 @@ def viewer_assets() -> ViewerAssets:
 
 def viewer_script() -> str:
     """Return the JavaScript that defines ``RadiomicsViewer``."""
-    return _own_file("viewer.js")
+    return own_file("viewer.js")
 
 
 def viewer_style() -> str:
     """Return the style sheet of the viewer."""
-    return _own_file("viewer.css")
+    return own_file("viewer.css")
 
 
 def script_hash() -> str:
@@ -149,7 +149,8 @@ def _packed(voxels: NDArray[Any]) -> str:
     return base64.b64encode(zlib.compress(np.ascontiguousarray(voxels).tobytes(), 6)).decode("ascii")
 
 
-def _own_file(name: str) -> str:
+def own_file(name: str) -> str:
+    """Return a script or style sheet that stands among the templates."""
     file = resources.files("radiomics_talent.reporting").joinpath("templates", name)
     # A browser hashes what its parser makes of the page, and that knows one kind of line end.
     return file.read_text(encoding="utf-8").replace("\r\n", "\n")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from radiomics_talent.dicom.phases import find_contrast_phase
+from radiomics_talent.modelling.search import preprocessed, preprocessed_names
 from radiomics_talent.modelling.trained_domain import row_distances
 from radiomics_talent.scoring.score_report import DomainReason, DomainVerdict
 
@@ -63,9 +64,8 @@ def judge_features(
     reasons = _range_reasons([c for c in model.domain if c.name in columns and c.levels is None], frame)
     if model.distance is None or model.reference is None:
         return reasons, None, None
-    prepare = model.pipelines[model.settings.block].named_steps["prepare"]
-    names = [str(n) for n in prepare.get_feature_names_out()]
-    z = np.asarray(prepare.transform(frame[list(prepare.feature_names_in_)]), dtype=np.float64)
+    pipeline = model.pipelines[model.settings.block]
+    names, z = preprocessed_names(pipeline), preprocessed(pipeline, frame)
     distance = float(row_distances(model.distance, z[:, [names.index(n) for n in model.reference.selected]]).max())
     known = np.asarray(model.reference.distances)
     share = float(np.mean(known < distance))

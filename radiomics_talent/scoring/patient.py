@@ -14,7 +14,7 @@ from radiomics_talent.modelling.explanation import Explanation, explain, source_
 from radiomics_talent.modelling.lesions import patient_scores
 from radiomics_talent.modelling.model import fingerprint_rows
 from radiomics_talent.modelling.new_patients import patient_rows
-from radiomics_talent.modelling.search import model_scores
+from radiomics_talent.modelling.search import pipeline_scores, preprocessed
 from radiomics_talent.modelling.trained_domain import GOLDEN_LEVELS, SCORE_LEVELS, percentile_of
 from radiomics_talent.scoring.domain import judge_features, judge_lesion, verdict
 from radiomics_talent.scoring.intervals import score_interval, survival_interval
@@ -83,9 +83,7 @@ class Scorer:
     def scores(self, frame: pd.DataFrame, pipeline: Pipeline | None = None) -> Floats:
         """Return the score of each row of the study table by the model, or by one of its refits."""
         chosen = pipeline or self.model.pipelines[self.model.settings.block]
-        prepare, model = chosen.named_steps["prepare"], chosen.named_steps["model"]
-        z = prepare.transform(frame[list(prepare.feature_names_in_)])
-        return model_scores(model, z, survival=self.is_survival)
+        return pipeline_scores(chosen, frame, survival=self.is_survival)
 
     def total(self, score: Floats, volumes_ml: Floats) -> float:
         """Return a patient's score out of those of its rows: that of the row, or of the lesions together."""
@@ -94,12 +92,12 @@ class Scorer:
         one = np.full(len(score), "")
         return float(patient_scores(score[None], one, volumes_ml, self.model.settings.lesion_to_patient)[0, 0])
 
-    def counted(self, rows: NewRows) -> list[int]:
+    def counted(self, score: Floats, volumes_ml: Floats) -> list[int]:
         """Return the rows that the patient's score is made of: all of them, or the decisive one."""
         how = self.model.settings.lesion_to_patient
-        if len(rows.frame) == 1 or how == "mean":
-            return list(range(len(rows.frame)))
-        return [int(np.argmax(self.scores(rows.frame) if how == "maximum" else np.nan_to_num(rows.volumes_ml)))]
+        if len(score) == 1 or how == "mean":
+            return list(range(len(score)))
+        return [int(np.argmax(score if how == "maximum" else np.nan_to_num(volumes_ml)))]
 
     @property
     def is_survival(self) -> bool:
@@ -175,8 +173,9 @@ def score_patient(
         score = scorer.total(by_row, rows.volumes_ml)
         columns = _used(model, rows.frame)
         reasons, distance, farther = judge_features(model, rows.frame, columns)
-        explanation = _explained(scorer, rows)
-        survival = _horizons(scorer, rows)
+        counted = rows.frame.iloc[scorer.counted(by_row, rows.volumes_ml)]
+        explanation = _explained(scorer, counted)
+        survival = _horizons(scorer, counted)
         interval = score_interval(score, refits, survival=scorer.is_survival)
         parts = _lesions(lesions, rows, _shares(scorer, lesions, rows, by_row), scorer.model, origins)
     said = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning))
@@ -211,14 +210,15 @@ def _used(model: ResponseModel, frame: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(source_column(n, names) for n in used_columns(pipeline)))
 
 
-def _explained(scorer: Scorer, rows: NewRows) -> Explanation:
-    """Explain the row; of several lesions the decisive one, or the mean over them."""
+def _explained(scorer: Scorer, counted: pd.DataFrame) -> Explanation:
+    """Explain the rows that the score is made of: one, or the mean over the lesions."""
     model = scorer.model
     pipeline = model.pipelines[model.settings.block]
-    needed = [str(c) for c in pipeline.named_steps["prepare"].feature_names_in_]
+    needed = list(pipeline.named_steps["prepare"].feature_names_in_)
     centre = model.reference.centre if model.reference is not None else {}
-    at = scorer.counted(rows)
-    each = [explain(pipeline, rows.frame.iloc[[k]][needed], centre, survival=scorer.is_survival) for k in at]
+    each = [
+        explain(pipeline, counted.iloc[[k]][needed], centre, survival=scorer.is_survival) for k in range(len(counted))
+    ]
     if len(each) == 1:
         return each[0]
     # The score is the mean of the lesions' scores, so what is averaged has to be on the scale of the score.
@@ -228,18 +228,16 @@ def _explained(scorer: Scorer, rows: NewRows) -> Explanation:
     return Explanation(scaled[0].scale, f"{scaled[0].method}; mean over {len(each)} lesions", baseline, mean)
 
 
-def _horizons(scorer: Scorer, rows: NewRows) -> tuple[HorizonSurvival, ...]:
+def _horizons(scorer: Scorer, counted: pd.DataFrame) -> tuple[HorizonSurvival, ...]:
     model = scorer.model
     if not scorer.is_survival:
         return ()
     from radiomics_talent.modelling.estimators import survival_curves  # noqa: PLC0415  # survival models only
 
     times = np.asarray(model.settings.horizon_days)
-    counted = rows.frame.iloc[scorer.counted(rows)]
 
     def curve(pipeline: Pipeline) -> Floats:
-        prepare = pipeline.named_steps["prepare"]
-        z = prepare.transform(counted[list(prepare.feature_names_in_)])
+        z = preprocessed(pipeline, counted)
         return np.asarray(survival_curves(pipeline.named_steps["model"], z, times).mean(axis=0))
 
     own = curve(model.pipelines[model.settings.block])

@@ -266,7 +266,7 @@ def _scored_model(model: ResponseModel, path: Path, settings: ExtractionSettings
         block=block,
         description=tuple(facts["final_model"]),
         record_sha256=model.record_sha256,
-        settings_sha256=model.settings.hash,
+        settings_sha256=model.settings_sha256,
         extraction_sha256=settings.hash,
         patients=facts["patients"],
         events=facts["events"],
