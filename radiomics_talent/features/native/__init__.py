@@ -1,0 +1,1 @@
+"""The native engine: PyRadiomics' features from compiled loops, to the same numbers."""
