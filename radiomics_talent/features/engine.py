@@ -10,8 +10,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from radiomics_talent.errors import GeometryError, MaskError
+from radiomics_talent.features import prepared as preparing
 from radiomics_talent.features import reference
-from radiomics_talent.features.reference import MOST_GREY_LEVELS, Prepared
+from radiomics_talent.features.prepared import MOST_GREY_LEVELS, Prepared
 from radiomics_talent.imaging.geometry import Box, Geometry
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def prepare(image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings, *
         on_grid = _on_grid_of(image, mask, settings)
         box = box if on_grid is mask else _lesion_box(on_grid, label)
         mask = on_grid
-    return reference.prepare(image, mask, label, box, settings)
+    return preparing.prepare(image, mask, label, box, settings)
 
 
 def grey_levels(prepared: Prepared, settings: ExtractionSettings) -> dict[str, int]:

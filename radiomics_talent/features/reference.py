@@ -1,7 +1,7 @@
 """The reference engine: PyRadiomics, untouched, on as little of the scan as keeps its numbers.
 
-What ``RadiomicsFeatureExtractor.execute`` does in one go on the whole scan is done here step by step, each step by
-PyRadiomics' own functions, on the lesion's crop. The only file that imports ``radiomics``.
+What ``RadiomicsFeatureExtractor.execute`` does in one go on the whole scan is done here step by step, filters and
+features by PyRadiomics' own functions, on the lesion's crop. The only file that imports ``radiomics``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import math
 import time
 import warnings as python_warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -19,17 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from radiomics_talent.errors import ExtractionError, GeometryError, MaskError, TalentError
-from radiomics_talent.imaging.geometry import Box, Geometry
-from radiomics_talent.imaging.preprocess import nearest_on, resample, resampling_grid
+from radiomics_talent.errors import ExtractionError, MaskError, TalentError
+from radiomics_talent.features.prepared import Prepared, check_grey_levels, check_is_flat, embedded, resegmented
+from radiomics_talent.imaging.geometry import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from radiomics_talent.settings import ExtractionSettings
+    from numpy.typing import NDArray
 
-MOST_GREY_LEVELS = 2048
-"""Above this a GLCM alone takes 0.4 GiB: the bin width does not fit the image, so the lesion is refused."""
+    from radiomics_talent.settings import ExtractionSettings
 
 _WHOLE = None
 _MARGINS: dict[str, int | None] = {"Original": 0, "Gradient": 2}
@@ -40,72 +38,33 @@ those that interpolate at positions counted from its corner (LBP) need all of it
 """
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """What features are computed on.
+def prepare_whole(image: sitk.Image, mask: sitk.Image, label: int, settings: ExtractionSettings) -> Prepared:
+    """Do with PyRadiomics' own functions on the whole scan what `prepared.prepare` does on a crop: for verification.
 
-    Attributes
-    ----------
-    image : SimpleITK.Image
-        Resampled: the lesion and its pad. Otherwise the whole (normalised) scan, or its crop with ``preCrop``.
-    mask : SimpleITK.Image
-        The lesion (1) inside `lesion`, on the image's grid.
-    lesion : Box
-        The lesion's box in `image`.
-    seconds : float
-        Time that preparing took.
-    """
-
-    image: sitk.Image
-    mask: sitk.Image
-    lesion: Box
-    seconds: float
-
-    def crop(self, margin: int = 5) -> tuple[sitk.Image, sitk.Image]:
-        """Return image and mask around the lesion, for saving and for pictures."""
-        region = self.lesion.padded(margin, self.image.GetSize())
-        return region.cut(self.image), _embedded(self.mask, self.lesion, region, self.image)
-
-
-def prepare(image: sitk.Image, mask: sitk.Image, label: int, box: Box, settings: ExtractionSettings) -> Prepared:
-    """Do what PyRadiomics' ``loadImage`` does: normalise, then resample or crop.
-
-    Parameters
-    ----------
-    image, mask : SimpleITK.Image
-        Whole scan, and whole label map (integers).
-    label : int
-        The lesion's value in `mask`.
-    box : Box
-        The lesion's box in `mask`.
-    settings : ExtractionSettings
-        The settings.
+    Parameters are those of `prepared.prepare`, without the box.
 
     Raises
     ------
-    MaskError
-        The lesion is smaller than the settings need.
-    GeometryError
-        The lesion lies outside of the image.
-    ExtractionError
-        PyRadiomics is absent or failed.
+    MaskError, GeometryError, ExtractionError
+        PyRadiomics is absent or refuses the lesion.
     """
     started = time.perf_counter()
     setting = settings.setting
+    kwargs = _plain(settings)
     with _speaking_plainly():
+        operations = _pyradiomics().imageoperations
+        binary = sitk.Cast(mask == label, sitk.sitkUInt32)
         if setting.normalize:
-            image = _pyradiomics().imageoperations.normalizeImage(image, **setting.model_dump())
+            image = operations.normalizeImage(image, **kwargs)
         if settings.resamples:
-            image, mask, box = _resampled(image, mask, label, box, settings)
+            image, binary = operations.resampleImage(image, binary, **kwargs)
         elif setting.preCrop:
-            region = box.padded(setting.padDistance, image.GetSize())
-            image, mask = region.cut(image), region.cut(mask)
-            box = box.seen_from(region)
-        lesion_image, lesion_mask = box.cut(image), sitk.Cast(box.cut(mask) == label, sitk.sitkUInt32)
-        if not np.isfinite(sitk.GetArrayViewFromImage(lesion_image)).all():
-            raise GeometryError("the image holds NaN or infinite values inside the lesion's box; convert it again")
-        _pyradiomics().imageoperations.checkMask(lesion_image, lesion_mask, **_plain(settings))
-    return Prepared(image, lesion_mask, box, time.perf_counter() - started)
+            bounds, _ = operations.checkMask(image, binary, **kwargs)
+            image, binary = operations.cropToTumorMask(image, binary, bounds, **kwargs)
+        bounds, _ = operations.checkMask(image, binary, **kwargs)
+    lower, upper = bounds[0::2].tolist(), (bounds[1::2] + 1).tolist()
+    box = Box(tuple(lower), tuple(upper))
+    return Prepared(image, box.cut(binary), box, time.perf_counter() - started)
 
 
 def compute(
@@ -135,14 +94,17 @@ def compute(
         extractor = _extractor(settings)
         kwargs = _plain(settings)
         started = time.perf_counter()
-        mask, inner, shape_mask = _resegmented(prepared, settings)
-        _refuse_thick(shape_mask, settings)
+        lesion = resegmented(prepared, settings)
+        inner = lesion.box
+        lesion_image = inner.cut(prepared.image)
+        mask, shape_mask = (_as_mask(voxels, lesion_image) for voxels in (lesion.texture_zyx, lesion.shape_zyx))
+        check_is_flat(inner, settings)
         shape_box = np.array(_bounds(Box((0, 0, 0), shape_mask.GetSize())))
-        values |= _floats(extractor.computeShape(inner.cut(prepared.image), shape_mask, shape_box, **kwargs))
+        values |= _floats(extractor.computeShape(lesion_image, shape_mask, shape_box, **kwargs))
         timings["shape"] = time.perf_counter() - started
         for name, filtered, image_kwargs in _filtered(prepared, mask, inner, settings):
             started = time.perf_counter()
-            _refuse_absurd(name, _levels(filtered, mask, image_kwargs))
+            check_grey_levels(name, _levels(filtered, mask, image_kwargs))
             values |= _floats(extractor.computeFeatures(filtered, mask, name, **image_kwargs))
             timings[name] = timings.get(name, 0.0) + time.perf_counter() - started
     missing = next((w for w in said if "Could not load required package" in w), None)
@@ -154,8 +116,9 @@ def compute(
 def grey_levels(prepared: Prepared, settings: ExtractionSettings) -> dict[str, int]:
     """Filter as `compute` does, and count grey levels instead of computing features."""
     with _speaking_plainly():
-        mask, inner, _ = _resegmented(prepared, settings)
-        return {n: _levels(image, mask, kw) for n, image, kw in _filtered(prepared, mask, inner, settings)}
+        lesion = resegmented(prepared, settings)
+        mask = _as_mask(lesion.texture_zyx, lesion.box.cut(prepared.image))
+        return {n: _levels(image, mask, kw) for n, image, kw in _filtered(prepared, mask, lesion.box, settings)}
 
 
 def filtered_voxels(prepared: Prepared, settings: ExtractionSettings) -> dict[str, int]:
@@ -166,68 +129,6 @@ def filtered_voxels(prepared: Prepared, settings: ExtractionSettings) -> dict[st
         )
         for image_type, custom in settings.to_pyradiomics()["imageType"].items()
     }
-
-
-def _resampled(
-    image: sitk.Image, mask: sitk.Image, label: int, box: Box, settings: ExtractionSettings
-) -> tuple[sitk.Image, sitk.Image, Box]:
-    setting = settings.setting
-    _pyradiomics_check_bounds(image, mask, box)
-    grid = resampling_grid(
-        Geometry.of(image), Geometry.of(mask), box, setting.resampledPixelSpacing or (), setting.padDistance
-    )
-    if grid.interpolates:
-        interpolator = setting.interpolator
-        kind: int = getattr(sitk, interpolator) if isinstance(interpolator, str) else int(interpolator or 0)
-        image, mask = resample(image, grid.geometry, kind), nearest_on(mask, grid.geometry)
-    else:
-        if Geometry.of(mask) != grid.geometry:
-            mask = nearest_on(mask, grid.geometry)
-        on_image = Box.around(sitk.GetArrayViewFromImage(mask) == label)
-        region = (on_image or box).padded(setting.padDistance, image.GetSize())
-        image, mask = region.cut(image), region.cut(mask)
-    lesion = Box.around(sitk.GetArrayViewFromImage(mask) == label)
-    if lesion is None:
-        raise MaskError(
-            f"no voxel of the lesion is left after resampling to {setting.resampledPixelSpacing} mm; "
-            "it is smaller than the new voxels"
-        )
-    return image, mask, lesion
-
-
-def _pyradiomics_check_bounds(image: sitk.Image, mask: sitk.Image, box: Box) -> None:
-    """Refuse a lesion that reaches outside of the scan, with PyRadiomics' tolerance of a thousandth of a voxel."""
-    corners = [[c - 0.5 for c in corner] for corner in (box.lower, box.upper)]
-    bounds = np.array(
-        [
-            image.TransformPhysicalPointToContinuousIndex(mask.TransformContinuousIndexToPhysicalPoint(c))
-            for c in corners
-        ]
-    )
-    outside = np.any(bounds.min(axis=0) < -0.501) or np.any(bounds.max(axis=0) > np.array(image.GetSize()) - 0.499)
-    if outside:
-        raise GeometryError("the lesion reaches outside of the image; give the scan that it was drawn on")
-
-
-def _resegmented(prepared: Prepared, settings: ExtractionSettings) -> tuple[sitk.Image, Box, sitk.Image]:
-    """Return the mask for texture, its box in the image, and the mask for shape.
-
-    Both masks are cut to the box of the resegmented lesion: PyRadiomics 3.0.1 measures the shape of the whole
-    lesion (without ``resegmentShape``), but only inside that box, and its numbers are the definition here.
-    """
-    if settings.setting.resegmentRange is None:
-        return prepared.mask, prepared.lesion, prepared.mask
-    operations = _pyradiomics().imageoperations
-    kwargs = _plain(settings)
-    image = prepared.lesion.cut(prepared.image)
-    mask = operations.resegmentMask(image, prepared.mask, **kwargs)
-    bounds, _ = operations.checkMask(image, mask, **kwargs)
-    lower, upper = np.array(bounds[0::2]), np.array(bounds[1::2]) + 1
-    part = Box(tuple(lower.tolist()), tuple(upper.tolist()))
-    offset = np.array(prepared.lesion.lower)
-    inner = Box(tuple((lower + offset).tolist()), tuple((upper + offset).tolist()))
-    cropped = part.cut(mask)
-    return cropped, inner, cropped if settings.setting.resegmentShape else part.cut(prepared.mask)
 
 
 def _filtered(
@@ -242,7 +143,7 @@ def _filtered(
         part = region.cut(image)
         local = inner.seen_from(region)
         # Only LBP3D looks at the mask, and it looks at the whole image's.
-        part_mask = _embedded(mask, inner, region, image) if image_type == "LBP3D" else mask
+        part_mask = embedded(mask, inner, region, image) if image_type == "LBP3D" else mask
         for filtered, name, image_kwargs in getattr(operations, f"get{image_type}Image")(part, part_mask, **kwargs):
             yield name, local.cut(filtered), image_kwargs
 
@@ -275,15 +176,6 @@ def _wavelet_margin(kwargs: dict[str, Any]) -> int:
     return int(pywt.Wavelet(kwargs["wavelet"]).dec_len) * levels
 
 
-def _embedded(mask: sitk.Image, inner: Box, region: Box, image: sitk.Image) -> sitk.Image:
-    """Put a mask cropped to `inner` back into `region` of the image."""
-    array = np.zeros(region.size[::-1], dtype=np.uint32)
-    array[inner.seen_from(region).slices_zyx] = sitk.GetArrayViewFromImage(mask)
-    embedded = sitk.GetImageFromArray(array)
-    embedded.CopyInformation(region.cut(image))
-    return embedded
-
-
 def _levels(filtered: sitk.Image, mask: sitk.Image, kwargs: dict[str, Any]) -> int:
     """Count grey levels as PyRadiomics' ``getBinEdges`` bins them."""
     if kwargs.get("binCount") is not None:
@@ -293,24 +185,10 @@ def _levels(filtered: sitk.Image, mask: sitk.Image, kwargs: dict[str, Any]) -> i
     return int(np.floor(values.max() / width) - np.floor(values.min() / width)) + 1
 
 
-def _refuse_thick(mask: sitk.Image, settings: ExtractionSettings) -> None:
-    """Refuse shape2D of a lesion of several slices, which PyRadiomics does with a sentence that lacks its number."""
-    axis = settings.setting.force2Ddimension
-    slices, looked_at = mask.GetSize()[2 - axis], mask.GetSize()[axis]
-    # PyRadiomics skips shape2D, with a warning, where the lesion is one voxel wide along the axis it looks at.
-    if "shape2D" in settings.featureClass and settings.setting.force2D and slices > 1 and looked_at > 1:
-        raise MaskError(
-            f"shape2D measures a lesion on one slice and this one has {slices} along axis {axis}; leave shape2D out of "
-            "featureClass, or take shape"
-        )
-
-
-def _refuse_absurd(name: str, levels: int) -> None:
-    if levels > MOST_GREY_LEVELS:
-        raise ExtractionError(
-            f"image type {name} would have {levels} grey levels (at most {MOST_GREY_LEVELS}); "
-            "raise binWidth, set binCount, or see whether the image is in HU"
-        )
+def _as_mask(voxels_zyx: NDArray[np.bool_], like: sitk.Image) -> sitk.Image:
+    mask = sitk.GetImageFromArray(voxels_zyx.astype(np.uint32))
+    mask.CopyInformation(like)
+    return mask
 
 
 def _bounds(box: Box) -> list[int]:

@@ -202,9 +202,11 @@ class Box:
 
     def seen_from(self, region: Box) -> Box:
         """Return this box in the indices of the crop `region`."""
-        lower, upper = (
-            _itriple(v - w for v, w in zip(corner, region.lower, strict=True)) for corner in (self.lower, self.upper)
-        )
+        return self.moved(_itriple(-w for w in region.lower))
+
+    def moved(self, by: tuple[int, int, int]) -> Box:
+        """Return the box moved by whole voxels."""
+        lower, upper = (_itriple(v + d for v, d in zip(corner, by, strict=True)) for corner in (self.lower, self.upper))
         return Box(lower, upper)
 
     def cut(self, image: sitk.Image) -> sitk.Image:
