@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from radiomics_talent.errors import ConfigError
 from radiomics_talent.presets import find_preset, read_yaml, validated
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class ExtractionSettings(_Frozen):
     """
 
     # fmt: off
-    engine: Literal["reference"] = Field("reference", description="Feature engine; reference is PyRadiomics")
+    engine: Literal["native", "reference", "auto"] = Field("reference", description="Feature engine: native (compiled loops of our own), reference (PyRadiomics; the same numbers within 1e-9), or auto: native where Numba is installed, else reference")
     imageType: dict[ImageTypeName, PyRadiomicsSettings] = Field(default_factory=_original_alone, description="Image types, each with settings that hold for it alone")
     featureClass: dict[str, tuple[str, ...] | None] = Field(default_factory=lambda: _classes_by_default(force_2d=False), description="Feature classes; null or an empty list takes every feature of the class that is not deprecated; shape2D needs force2D: true and lesions drawn on one slice")
     setting: PyRadiomicsSettings = Field(default_factory=PyRadiomicsSettings, description="PyRadiomics' settings")
@@ -282,6 +283,22 @@ class ExtractionSettings(_Frozen):
         """
         file = find_preset(cls.PRESETS, path)
         return validated(cls, read_yaml(file), where=str(path))
+
+
+def with_engine(settings: ExtractionSettings, engine: str | None) -> ExtractionSettings:
+    """Return the settings with another feature engine; with None as they are.
+
+    Raises
+    ------
+    ConfigError
+        There is no such engine.
+    """
+    if engine is None:
+        return settings
+    known = ("native", "reference", "auto")
+    if engine not in known:
+        raise ConfigError(f"--engine {engine}: unknown; give {', '.join(known[:-1])} or {known[-1]}")
+    return settings.model_copy(update={"engine": engine})
 
 
 def _refuse_unknown_wavelet(name: str) -> None:

@@ -30,7 +30,20 @@ def extract(
         ..., "--config", help="A preset, a settings file, or a PyRadiomics parameter file.", metavar="NAME|PATH"
     ),
     out: Path | None = typer.Option(None, "--out", help="Run folder: new, or of a run to go on with.", metavar="RUN"),
-    jobs: int = typer.Option(0, "--jobs", "-j", min=0, help="Worker processes; 0 takes every CPU."),
+    engine: str | None = typer.Option(
+        None,
+        "--engine",
+        help="native, reference (PyRadiomics) or auto, in place of the settings' engine.",
+        metavar="NAME",
+    ),
+    verify: float = typer.Option(
+        0.0,
+        "--verify",
+        min=0.0,
+        max=1.0,
+        help="Share of the lesions to compute with the other engine too; a difference stops the run.",
+    ),
+    jobs: int = typer.Option(0, "--jobs", "-j", min=0, help="Processors to use; 0 takes every one."),
     timeout: float = typer.Option(
         3600.0, "--timeout", min=0.0, help="Longest time for a lesion in seconds; 0 sets no limit."
     ),
@@ -51,12 +64,12 @@ def extract(
     too. Exit code 0: every lesion (with --reviewed: every one not rejected) has features; 1: some failed; 2: wrong
     usage, or RUN cannot be written (any more); 3: a bug of radiomics-talent; 130: stopped by Ctrl-C.
 
-    Example: radiomics-talent extract cohort.csv --config talent-ct --out run1 --jobs 4
+    Example: radiomics-talent extract cohort.csv --config talent-ct --out run1 --jobs 4 --verify 0.05
     """
     from radiomics_talent.errors import ConfigError
-    from radiomics_talent.settings import ExtractionSettings
+    from radiomics_talent.settings import ExtractionSettings, with_engine
 
-    settings = ExtractionSettings.from_yaml(config)
+    settings = with_engine(ExtractionSettings.from_yaml(config), engine)
     if out is None and not dry_run:
         raise ConfigError("--out is missing; name the run folder, or ask for --dry-run")
     table, excluded = _lesions(cohort, reviewed=reviewed)
@@ -78,6 +91,7 @@ def extract(
                 timeout_s=timeout or None,
                 progress=lambda p: bar(p.done, p.total),
                 save_preprocessed=save_preprocessed,
+                verify=verify,
                 command=sys.argv[1:],
                 excluded=excluded,
             )
@@ -166,6 +180,11 @@ def _run_text(result: RunResult) -> str:
     ]
     if len(result.failures) > _MOST_SENTENCES:
         lines.append(f"  and {len(result.failures) - _MOST_SENTENCES} more, see {result.out / 'failures.csv'}")
+    if result.n_verified:
+        lines.append(
+            f"{result.n_verified} lesions verified with the other engine: the largest relative difference of a feature "
+            f"is {result.largest_difference:.1e}"
+        )
     if result.n_warnings:
         lines.append(f"{result.n_warnings} warnings, see {result.out / 'log.txt'} (or run check)")
     lines.append(f"table: {result.out / 'features.csv'} (and features.parquet)")
@@ -181,6 +200,8 @@ def _run_record(result: RunResult) -> dict[str, Any]:
         "features": len(result.table.features),
         "resumed": result.n_resumed,
         "warnings": result.n_warnings,
+        "verified": result.n_verified,
+        "largest_difference": result.largest_difference,
         "seconds": round(result.seconds, 3),
         "peak_mib": round(result.peak_mib),
         "cohort_findings": _plain(result.cohort_findings),

@@ -1,6 +1,7 @@
 """What each worker is doing now, on disk, so that a worker's death tells what it died of.
 
-One small file a task, replaced as the work goes on and removed at its end. It is not forced to disk: it has to
+One small file a task, replaced as the work goes on and removed at its end, and one a lesion where several of a scan
+are in work at once. It is not forced to disk: it has to
 outlive a process, not a power cut.
 """
 
@@ -62,9 +63,9 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
 
-def journal_of(folder: Path, row: int) -> Journal:
-    """Return the journal of the task whose first lesion is in `row`."""
-    return Journal(folder / f"{row}.started")
+def journal_of(folder: Path, row: int, part: int | None = None) -> Journal:
+    """Return the journal of the task whose first lesion is in `row`; with `part`, of that lesion beside others."""
+    return Journal(folder / (f"{row}.started" if part is None else f"{row}-{part}.started"))
 
 
 def read_journals(folder: Path) -> tuple[Mark, ...]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from radiomics_talent.findings import Finding
 
-Stage = Literal["scan", "mask", "features", "worker", "review", "not-run"]
-"""Where a lesion failed: reading scan or mask, computing, its worker process, for want of a review, never begun."""
+Stage = Literal["scan", "mask", "features", "verify", "worker", "review", "not-run"]
+"""Where a lesion failed: reading scan or mask, computing, comparing the engines, its worker process, for want of a
+review, never begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Shard:
     values: dict[str, float]
     warnings: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    verification: dict[str, float | str] | None = None
+    """Largest relative difference to the other engine and its feature, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

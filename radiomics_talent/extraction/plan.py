@@ -109,7 +109,7 @@ def plan_extraction(
             progress(Progress(done, len(cohort.lesions), failed, 0, time.monotonic() - clock))
 
     with _no_folder() as folder:
-        tasks = scan_tasks(cohort, ScanTask((), settings, folder, timeout_s=timeout_s, is_rehearsal=True))
+        tasks = scan_tasks(cohort, ScanTask((), settings, folder, timeout_s=timeout_s, is_rehearsal=True), jobs)
         work_through(tasks, forecast_scan, jobs=jobs, deliver=deliver, tell=tell)
     ordered = tuple(in_cohort_order(cohort, outcomes))
     forecasts = [o.forecast for _, o in ordered if o.forecast is not None]

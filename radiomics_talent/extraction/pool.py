@@ -99,7 +99,7 @@ def work_through(
             raise ExtractionError(
                 f"worker processes die before they begin to work; take --jobs 1 --timeout 0 ({tasks[0].details})"
             )
-        lone = workers == 1 or (len(marks) == 1 and recovery.delivered <= marks[0].since)
+        lone = len(marks) == 1 and (workers == 1 or recovery.delivered <= marks[0].since)
         for mark in marks:
             remaining = recovery.retry(mark, remaining, was_alone=lone)
 

@@ -15,6 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from radiomics_talent import __version__
+from radiomics_talent.features.engine import engine_of
 from radiomics_talent.imaging.geometry import Box, Geometry
 
 if TYPE_CHECKING:
@@ -25,14 +26,18 @@ if TYPE_CHECKING:
     from radiomics_talent.extraction.outcome import Outcome
     from radiomics_talent.settings import ExtractionSettings
 
-NUMBERS_DEPEND_ON = ("pyradiomics", "SimpleITK", "numpy", "PyWavelets", "scipy", "scikit-image")
-"""Distributions whose version may change a feature."""
+_SHARED = ("SimpleITK", "numpy", "PyWavelets", "scipy", "scikit-image", "trimesh")
+NUMBERS_DEPEND_ON = {"native": ("numba", *_SHARED), "reference": ("pyradiomics", *_SHARED)}
+"""Distributions whose version may change a feature, by engine."""
+_FORKS = {"pyradiomics": ("pyradiomics-bhklab",)}
+"""Distributions that supply the same module where the first cannot be built."""
 ALSO_RECORDED = ("pydicom", "highdicom", "pandas", "pyarrow", "joblib")
 
 
-def versions() -> dict[str, str]:
+def versions(settings: ExtractionSettings) -> dict[str, str]:
     """Return the versions that a result depends on; part of the key under which it is kept."""
-    return {"radiomics-talent": __version__} | {name: _version(name) for name in NUMBERS_DEPEND_ON}
+    engine = engine_of(settings)
+    return {"radiomics-talent": __version__, "engine": engine} | {n: _version(n) for n in NUMBERS_DEPEND_ON[engine]}
 
 
 def image_sha256(image: sitk.Image) -> str:
@@ -115,7 +120,7 @@ def provenance_record(
         Lesions without an acceptance; None where no review was asked for.
     """
     return {
-        "program": {"radiomics-talent": __version__, "engine": settings.engine},
+        "program": {"radiomics-talent": __version__, "engine": engine_of(settings)},
         "command": [without_home(a) for a in facts.command],
         "started": facts.started,
         "finished": facts.finished,
@@ -123,7 +128,7 @@ def provenance_record(
         "complete": facts.is_complete,
         "jobs": facts.jobs,
         "timeout_s": facts.timeout_s,
-        "versions": versions() | {name: _version(name) for name in ALSO_RECORDED},
+        "versions": versions(settings) | {name: _version(name) for name in ALSO_RECORDED},
         "platform": {
             "system": platform.platform(),
             "machine": platform.machine(),
@@ -194,6 +199,7 @@ def _lesion_record(lesion: Lesion, outcome: Outcome, out: Path) -> dict[str, Any
             "mask_sha256": shard.mask_sha256,
             "key": shard.key,
             "warnings": list(shard.warnings),
+            "verification": shard.verification,
             "seconds": {name: round(seconds, 6) for name, seconds in shard.timings.items()},
         }
     if outcome.failure is not None:
@@ -212,10 +218,13 @@ def _grid(image: sitk.Image) -> bytes:
 
 
 def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "absent"
+    for distribution in (name, *_FORKS.get(name, ())):
+        try:
+            version = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+        return version if distribution == name else f"{version} ({distribution})"
+    return "absent"
 
 
 def different_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterable[str]:

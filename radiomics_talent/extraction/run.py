@@ -24,7 +24,9 @@ from radiomics_talent.extraction.outcome import Failure, Outcome
 from radiomics_talent.extraction.pool import work_through
 from radiomics_talent.extraction.provenance import RunFacts, provenance_record, versions
 from radiomics_talent.extraction.store import open_run, write_outputs
+from radiomics_talent.extraction.verification import DisagreementError, rows_to_verify, stop_at_disagreement
 from radiomics_talent.extraction.worker import ScanTask, extract_scan
+from radiomics_talent.features.engine import check_engines, engine_of
 from radiomics_talent.features.table import KEY_COLUMNS, FeatureTable
 from radiomics_talent.findings import Finding
 
@@ -69,6 +71,10 @@ class RunResult:
         Findings of level warning about lesions and the cohort, whose sentences are in provenance.json.
     cohort_findings : tuple of Finding
         What was found about the cohort table as a whole.
+    n_verified : int
+        Lesions whose features the other engine computed again.
+    largest_difference : float
+        Largest relative difference between the engines that this found.
     peak_mib : float
         Largest memory of a process that extracted.
     seconds : float
@@ -81,6 +87,8 @@ class RunResult:
     n_done: int
     n_resumed: int
     n_warnings: int
+    n_verified: int
+    largest_difference: float
     peak_mib: float
     seconds: float
     cohort_findings: tuple[Finding, ...] = ()
@@ -95,6 +103,7 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
     timeout_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     save_preprocessed: bool = False,
+    verify: float = 0.0,
     command: Sequence[str] = (),
     excluded: Sequence[Excluded] | None = None,
 ) -> RunResult:
@@ -109,14 +118,18 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
     out : Path
         Run folder: new, empty, or of an earlier run with the same settings.
     jobs : int
-        Worker processes, of one thread each. With 1 and no time limit everything happens in this process, so a
-        crash in C code ends it; with a time limit even 1 is a worker of its own.
+        Processors to use: one worker process a scan, and with the native engine several threads in each where there
+        are fewer scans than jobs. With one worker and no time limit everything happens in this process, so a crash
+        in C code ends it; with a time limit even 1 is a worker of its own.
     timeout_s : float, optional
         Longest time for reading a scan, and for each lesion; what takes longer fails.
     progress : callable, optional
         Told now and then how far the run is.
     save_preprocessed : bool
         Keep resampled crops and masks as NRRD.
+    verify : float
+        Share of the lesions (0 to 1, at least one lesion unless 0) whose features the other engine computes again.
+        Which ones depends on their names alone. The run stops at the first that differs beyond tolerance.
     command : sequence of str
         Arguments of the command line, for provenance.
     excluded : sequence of Excluded, optional
@@ -131,17 +144,23 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
     Raises
     ------
     ConfigError
-        The folder or an argument cannot be used; nothing was changed.
+        The folder or an argument cannot be used, or an engine is not installed; nothing was changed.
     RunFolderError
         The folder could not be written any more; repeat the call to go on.
+    ExtractionError
+        The engines disagree about a lesion. What was complete by then is in the table; that lesion is a failure.
     KeyboardInterrupt
         After a clean end: what was complete is in the table.
     """
     check_arguments(jobs, timeout_s)
+    check_engines(settings, verify=verify > 0)
     with open_run(Path(out), settings) as folder, _logged_to(folder.log), interrupts() as noted:
         started, clock = _now(), time.monotonic()
-        blank = ScanTask((), settings, folder, uuid.uuid4().hex, versions(), timeout_s, save_preprocessed)
-        tasks = scan_tasks(cohort, blank)
+        blank = ScanTask(
+            *((), settings, folder, uuid.uuid4().hex, versions(settings), timeout_s, save_preprocessed),
+            verified_rows=rows_to_verify(cohort, verify),
+        )
+        tasks = scan_tasks(cohort, blank, jobs)
         _LOG.info("%d lesions of %d scans, %d jobs, settings %s", len(cohort.lesions), len(tasks), jobs, settings.hash)
         for finding in cohort.findings:
             _log_finding("cohort", finding)
@@ -154,6 +173,7 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
                 outcomes[outcome.row, outcome.part] = outcome
                 _log_outcome(outcome)
             tell(())
+            stop_at_disagreement(batch)
 
         def tell(in_work: Sequence[int]) -> None:
             if progress is not None:
@@ -162,7 +182,7 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
                 resumed = sum(o.resumed for o in outcomes.values())
                 progress(Progress(done, len(cohort.lesions), failed, resumed, time.monotonic() - clock))
 
-        stopped: KeyboardInterrupt | None = None
+        stopped: KeyboardInterrupt | DisagreementError | None = None
         try:
             work_through(tasks, extract_scan, jobs=jobs, deliver=deliver, tell=tell, suspects=suspects)
             noted.hold()
@@ -170,6 +190,9 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
             noted.hold()
             stopped = interrupt
             _LOG.warning("interrupted")
+        except DisagreementError as disagreement:
+            noted.hold()
+            stopped = disagreement
         clear_journals(folder.journal)
         ordered = with_unreviewed(in_cohort_order(cohort, outcomes), excluded or ())
         for failure in (o.failure for _, o in ordered if o.failure is not None and o.failure.stage == "review"):
@@ -205,9 +228,12 @@ def check_arguments(jobs: int, timeout_s: float | None) -> None:
         )
 
 
-def scan_tasks(cohort: CohortTable, blank: ScanTask) -> list[ScanTask]:
-    """Return one task a scan, the largest (bytes of its files times lesions) first."""
-    tasks = [replace(blank, lesions=lesions) for lesions in cohort.scans()]
+def scan_tasks(cohort: CohortTable, blank: ScanTask, jobs: int) -> list[ScanTask]:
+    """Return one task a scan, the largest (bytes of its files times lesions) first; few scans share the jobs out."""
+    scans = cohort.scans()
+    # Only the native engine lets go of Python's lock; PyRadiomics would gain nothing from threads.
+    threads = max(1, jobs // max(1, len(scans))) if engine_of(blank.settings) == "native" else 1
+    tasks = [replace(blank, lesions=lesions, threads=min(threads, len(lesions))) for lesions in scans]
     return sorted(tasks, key=lambda t: (-_bytes(t.lesions[0].image) * len(t.lesions), t.lesions[0].row))
 
 
@@ -277,6 +303,8 @@ def _result(
         if outcome.shard is not None:
             keys = {name: getattr(lesion, name) for name in KEY_COLUMNS}
             rows.append((keys | {"lesion_id": outcome.lesion_id}, outcome.shard.values))
+    shards = [o.shard for _, o in ordered if o.shard is not None]
+    verified = [shard.verification for shard in shards if shard.verification is not None]
     return RunResult(
         table=FeatureTable.from_rows(rows),
         failures=tuple(o.failure for _, o in ordered if o.failure is not None),
@@ -284,6 +312,8 @@ def _result(
         n_done=len(rows),
         n_resumed=sum(o.resumed for _, o in ordered),
         n_warnings=sum(f.level == "warning" for f in (*cohort_findings, *(f for _, o in ordered for f in o.findings))),
+        n_verified=len(verified),
+        largest_difference=max((float(v["largest"]) for v in verified), default=0.0),
         peak_mib=max((o.peak_mib for _, o in ordered), default=0.0),
         seconds=seconds,
         cohort_findings=cohort_findings,

@@ -204,7 +204,7 @@ def _lock(lock: IO[str], out: Path) -> None:
 
 
 def _prepare(folder: RunFolder, settings: ExtractionSettings) -> None:
-    made_with = {"settings": settings.canonical(), "settings_sha256": settings.hash, "versions": versions()}
+    made_with = {"settings": settings.canonical(), "settings_sha256": settings.hash, "versions": versions(settings)}
     record = folder.path / "run.json"
     if record.exists():
         _refuse_other(_read_record(record), made_with, folder.path)

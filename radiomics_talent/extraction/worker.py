@@ -9,11 +9,13 @@ import logging
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from radiomics_talent.cohort.case import Footprint, inspect_case, inspect_overlaps, inspect_scan, split_parts
@@ -23,10 +25,14 @@ from radiomics_talent.extraction.outcome import Failure, Outcome, Shard, Stage
 from radiomics_talent.extraction.preprocessed import save_prepared
 from radiomics_talent.extraction.provenance import content_key, image_sha256, mask_sha256
 from radiomics_talent.extraction.store import RunFolder, RunFolderError, read_shard, told, write_shard
+from radiomics_talent.extraction.threads import in_order
+from radiomics_talent.extraction.time_limit import time_limit
+from radiomics_talent.extraction.verification import disagreement
 from radiomics_talent.features import engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from radiomics_talent.cohort.case import Case, Scan
     from radiomics_talent.cohort.manifest import Lesion
@@ -57,6 +63,10 @@ class ScanTask:
         process that may be ended.
     save_preprocessed : bool
         Whether to keep the resampled crop and mask.
+    threads : int
+        How many lesions of the scan are computed at once.
+    verified_rows : set of int
+        Rows whose features the other engine computes again.
     given_up : dict
         Failures of (row, part) that killed a worker before.
     is_rehearsal : bool
@@ -70,6 +80,8 @@ class ScanTask:
     versions: dict[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
     save_preprocessed: bool = False
+    threads: int = 1
+    verified_rows: frozenset[int] = frozenset()
     given_up: dict[tuple[int, int], Failure] = field(default_factory=dict)
     is_rehearsal: bool = False
 
@@ -82,6 +94,10 @@ class ScanTask:
     def journal(self) -> Journal:
         """The task's own journal."""
         return journal_of(self.folder.journal, self.lesions[0].row)
+
+    def journal_for(self, row: int, part: int) -> Journal:
+        """Return where the work on one lesion is written down: the task's journal, or its own beside others."""
+        return self.journal if self.threads == 1 else journal_of(self.folder.journal, row, part)
 
 
 def extract_scan(task: ScanTask) -> tuple[Outcome, ...]:
@@ -111,20 +127,20 @@ def walk_scan(task: ScanTask, compute: Callable[[ScanTask, Case, ScanHash], Outc
         One for each lesion, in the order of the task.
     """
     journal, first = task.journal, task.lesions[0]
+    if task.timeout_s is not None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
     try:
         with told(task.folder):
             journal.begin(first.row, 0, first.key, "scan", done=0)
-        with _heard(quotes=False) as lines, _time_limit(task.timeout_s):
+        with _heard(quotes=False) as lines, time_limit(task.timeout_s):
             found, scan, failure = _read_scan(task)
         if scan is None:
             return tuple(_failed(lesion, failure, log=tuple(lines)) for lesion in task.lesions)
-        hashed = ScanHash(scan)
         footprints: list[Footprint] = []
-        outcomes: list[Outcome] = []
-        for done, lesion in enumerate(task.lesions):
-            outcomes += _lesion_outcomes(task, lesion, scan, hashed, compute, footprints, done)
+        with _heard_beside(task) as more:
+            outcomes = list(in_order(_pieces(task, scan, compute, footprints), task.threads))
         if outcomes:
-            outcomes[0] = replace(outcomes[0], log=(*lines, *outcomes[0].log))
+            outcomes[0] = replace(outcomes[0], log=(*lines, *more, *outcomes[0].log))
         shared = inspect_overlaps(footprints)
         return tuple(_with_findings(task, outcome, found, shared) for outcome in outcomes)
     finally:
@@ -147,14 +163,16 @@ class ScanHash:
     def __init__(self, scan: Scan) -> None:
         self._image = scan.image
         self._sha256 = ""
+        self._making = threading.Lock()
 
     def of(self, case: Case) -> str:
         """Return the hash of the image of a lesion of the scan."""
         if case.image is not self._image:
             return image_sha256(case.image)
-        if not self._sha256:
-            self._sha256 = image_sha256(self._image)
-        return self._sha256
+        with self._making:
+            if not self._sha256:
+                self._sha256 = image_sha256(self._image)
+            return self._sha256
 
 
 _Reason = tuple[Stage, str]
@@ -169,40 +187,64 @@ def _read_scan(task: ScanTask) -> tuple[tuple[Finding, ...], Scan | None, _Reaso
     return findings, scan, ("scan", _first_error(findings))
 
 
-def _lesion_outcomes(
+def _pieces(
     task: ScanTask,
-    lesion: Lesion,
     scan: Scan,
-    hashed: ScanHash,
     compute: Callable[[ScanTask, Case, ScanHash], Outcome],
     footprints: list[Footprint],
-    done: int,
-) -> Iterator[Outcome]:
-    with told(task.folder):
-        task.journal.begin(lesion.row, 0, lesion.key, "mask", done=done)
-    with _heard(quotes=False) as lines, _time_limit(task.timeout_s):
-        findings, cases, reason = _read_lesion(task, lesion, scan)
-    if not cases:
-        yield _failed(lesion, reason, findings=findings, log=tuple(lines))
-        return
-    if len(task.lesions) > 1:
-        footprints += map(Footprint.of, cases)
+) -> Iterator[Callable[[], Outcome]]:
+    """Read the mask of each lesion in turn and yield the work that remains: one piece a lesion, or a part of one."""
+    hashed = ScanHash(scan)
     splits = task.settings.mask.components == "split"
-    for number, case in enumerate(cases, start=1):
-        part = number if splits else 0
+    for done, lesion in enumerate(task.lesions):
         with told(task.folder):
-            task.journal.begin(lesion.row, part, case.lesion.key, "features", done=done)
-        given_up = task.given_up.get((lesion.row, part))
-        if given_up is not None:
-            outcome = Outcome(lesion.row, part, case.lesion.lesion_id, failure=given_up)
-        else:
-            with _heard(quotes=True) as said, _time_limit(task.timeout_s):
-                outcome = _computed(task, case, hashed, compute)
-            outcome = replace(outcome, log=(*outcome.log, *said))
-        yield replace(
-            outcome, row=lesion.row, part=part, findings=(*findings, *outcome.findings), log=(*lines, *outcome.log)
-        )
-        lines.clear()
+            task.journal.begin(lesion.row, 0, lesion.key, "mask", done=done)
+        with _heard_alone(task, quotes=False) as lines, time_limit(task.timeout_s):
+            findings, cases, reason = _read_lesion(task, lesion, scan)
+        if not cases:
+            yield partial(_failed, lesion, reason, findings=findings, log=tuple(lines))
+            continue
+        if len(task.lesions) > 1:
+            footprints += map(Footprint.of, cases)
+        for number, case in enumerate(cases, start=1):
+            known = Outcome(
+                lesion.row,
+                number if splits else 0,
+                case.lesion.lesion_id,
+                findings=findings,
+                log=tuple(lines) if number == 1 else (),
+            )
+            yield partial(_outcome, task, case, known, compute, hashed, done)
+
+
+def _outcome(
+    task: ScanTask,
+    case: Case,
+    known: Outcome,
+    compute: Callable[[ScanTask, Case, ScanHash], Outcome],
+    hashed: ScanHash,
+    done: int,
+) -> Outcome:
+    """Compute one lesion; `known` is what reading it has told."""
+    journal = task.journal_for(known.row, known.part)
+    with told(task.folder):
+        journal.begin(known.row, known.part, case.lesion.key, "features", done=done if task.threads == 1 else 0)
+    given_up = task.given_up.get((known.row, known.part))
+    if given_up is not None:
+        outcome = replace(known, failure=given_up, findings=(), log=())
+    else:
+        with _heard_alone(task, quotes=True) as said, time_limit(task.timeout_s):
+            outcome = _computed(task, case, hashed, compute)
+        outcome = replace(outcome, log=(*outcome.log, *said))
+    if task.threads > 1:
+        journal.end()
+    return replace(
+        outcome,
+        row=known.row,
+        part=known.part,
+        findings=(*known.findings, *outcome.findings),
+        log=(*known.log, *outcome.log),
+    )
 
 
 def _read_lesion(task: ScanTask, lesion: Lesion, scan: Scan) -> tuple[tuple[Finding, ...], tuple[Case, ...], _Reason]:
@@ -242,6 +284,12 @@ def _extracted(task: ScanTask, case: Case, hashed: ScanHash) -> Outcome:
         shard = Shard(key, image, mask, task.run_id, dict(features), tuple(features.warnings), timings)
         write_shard(task.folder, shard)
     lesion = case.lesion
+    if lesion.row in task.verified_rows and shard.verification is None:
+        verification = engine.verify(case.image, case.mask, task.settings, shard.values, label=1)
+        if verification.beyond:
+            return _failed(lesion, ("verify", disagreement(verification)))
+        shard = replace(shard, verification={"largest": verification.largest, "feature": verification.worst})
+        write_shard(task.folder, shard)
     resumed = shard.run_id != task.run_id
     return Outcome(lesion.row, 0, lesion.lesion_id, shard=shard, resumed=resumed, peak_mib=_peak_mib())
 
@@ -316,15 +364,11 @@ def _heard(*, quotes: bool) -> Iterator[list[str]]:
             logger.handlers, logger.propagate = handlers, propagate
 
 
-@contextmanager
-def _time_limit(seconds: float | None) -> Iterator[None]:
-    """Let the kernel end this process when the block takes too long: even C code that hangs obeys."""
-    if seconds is None:
-        yield
-        return
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+def _heard_alone(task: ScanTask, *, quotes: bool) -> AbstractContextManager[list[str]]:
+    """Collect what one lesion makes libraries say; nothing where others are at work in the same process."""
+    return _heard(quotes=quotes) if task.threads == 1 else nullcontext([])
+
+
+def _heard_beside(task: ScanTask) -> AbstractContextManager[list[str]]:
+    """Collect what lesions side by side make libraries say, as one: their lines cannot be told apart."""
+    return nullcontext([]) if task.threads == 1 else _heard(quotes=False)

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 import radiomics_talent
 from radiomics_talent.cohort.spreadsheet import write_sheet
 from radiomics_talent.errors import ModelError, TalentError
-from radiomics_talent.extraction.provenance import NUMBERS_DEPEND_ON, seen_from, versions, without_home_folder
+from radiomics_talent.extraction.provenance import seen_from, versions, without_home_folder
 from radiomics_talent.extraction.run import run_extraction
 from radiomics_talent.modelling.model import installed_versions, load_model, load_refits
 from radiomics_talent.modelling.new_patients import check_clinical, check_features
@@ -130,8 +130,8 @@ def score(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         program=f"radiomics-talent {radiomics_talent.__version__}",
         model=_scored_model(loaded, Path(model), settings),
-        versions=versions() | installed_versions(),
-        differences=tuple(_differences(loaded, force=force)),
+        versions=versions(settings) | installed_versions(),
+        differences=tuple(_differences(loaded, settings, force=force)),
         patients=patients,
         failures=failures,
     )
@@ -278,16 +278,16 @@ def _scored_model(model: ResponseModel, path: Path, settings: ExtractionSettings
     )
 
 
-def _differences(model: ResponseModel, *, force: bool) -> list[str]:
+def _differences(model: ResponseModel, settings: ExtractionSettings, *, force: bool) -> list[str]:
     """Say which versions are not those of the training, and what else is not as it was there."""
     found = []
-    now = versions()
+    now = versions(settings)
     if not model.extraction_versions:
         found.append("the versions that extracted the training's features are not known")
-    for name in ("radiomics-talent", *NUMBERS_DEPEND_ON):
+    for name, version in now.items():
         then = model.extraction_versions.get(name)
-        if then is not None and then != now.get(name):
-            found.append(f"features: {name} {then} in training, {now.get(name, 'absent')} now")
+        if then is not None and then != version:
+            found.append(f"features: {name} {then} in training, {version} now")
     libraries = installed_versions()
     found += [
         f"model: {name} {then} in training, {libraries.get(name, 'absent')} now"
