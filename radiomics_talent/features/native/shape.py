@@ -71,7 +71,7 @@ def shape_features(
     values : dict of str to float
         Name to value, in the order of `wanted`, in mm, mm² or mm³; NaN where PyRadiomics gives NaN.
     warnings : tuple of str
-        What PyRadiomics would log as a warning.
+        What PyRadiomics would log as a warning, in its order.
 
     Raises
     ------
@@ -80,12 +80,13 @@ def shape_features(
     ValueError
         If no voxel is inside.
     """
-    names, warnings = choose_features(wanted, SHAPE_FEATURES, DEPRECATED_SHAPE_FEATURES)
+    names, deprecations = choose_features(wanted, SHAPE_FEATURES, DEPRECATED_SHAPE_FEATURES)
     scan = scan_surface(mask_zyx)
     voxels = int(scan.moments[0])
     if not voxels:
         raise ValueError("the mask is empty: found no voxel inside; give the mask of a lesion")
     z, y, x = spacing = float(spacing_xyz[2]), float(spacing_xyz[1]), float(spacing_xyz[0])
+    warnings: list[str] = []
     measured = _Measured(
         voxel_volume=voxels * (z * x * y),
         area=mesh_area(scan.cells, spacing),
@@ -94,6 +95,7 @@ def shape_features(
         diameters=mesh_diameters(scan, spacing) if any("Diameter" in name for name in names) else Diameters.unknown(),
         warn=warnings.append,
     )
+    warnings += deprecations
     return {name: _FORMULAS[name](measured) for name in names}, tuple(warnings)
 
 

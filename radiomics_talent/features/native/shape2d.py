@@ -70,7 +70,7 @@ def shape2d_features(
     values : dict of str to float
         Name to value, in the order of `wanted`, in mm or mm²; NaN where PyRadiomics gives NaN.
     warnings : tuple of str
-        What PyRadiomics would log as a warning.
+        What PyRadiomics would log as a warning, in its order.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def shape2d_features(
     ValueError
         If the mask has several slices, or no pixel is inside.
     """
-    names, warnings = choose_features(wanted, SHAPE2D_FEATURES, DEPRECATED_SHAPE2D_FEATURES)
+    names, deprecations = choose_features(wanted, SHAPE2D_FEATURES, DEPRECATED_SHAPE2D_FEATURES)
     if mask_zyx.shape[dimension] != 1:
         raise ValueError(
             f"Size of the mask in dimension {dimension} is more than 1, cannot compute 2D shape: found "
@@ -90,6 +90,7 @@ def shape2d_features(
     padded = np.pad(np.squeeze(mask_zyx, axis=dimension), 1)
     y, x = (float(size) for axis, size in enumerate(spacing_xyz[::-1]) if axis != dimension)
     surface, perimeter = _outline(padded, y, x)
+    warnings: list[str] = []
     measured = _Measured(
         pixel_surface=int(padded.sum()) * (x * y),
         surface=surface,
@@ -98,6 +99,7 @@ def shape2d_features(
         diameter=plane_diameter(_vertex_ends(padded), (y, x)),
         warn=warnings.append,
     )
+    warnings += deprecations
     return {name: _FORMULAS[name](measured) for name in names}, tuple(warnings)
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def choose_features(
     wanted: Collection[str] | None, usual: tuple[str, ...], deprecated: tuple[str, ...]
-) -> tuple[tuple[str, ...], list[str]]:
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Choose features as PyRadiomics' ``enableFeatureByName`` does.
 
     Parameters
@@ -25,7 +25,7 @@ def choose_features(
     -------
     names : tuple of str
         What to compute, each once.
-    warnings : list of str
+    warnings : tuple of str
         PyRadiomics' warning for every deprecated one.
 
     Raises
@@ -34,11 +34,11 @@ def choose_features(
         If the class has no such feature.
     """
     if not wanted:
-        return usual, []
+        return usual, ()
     known = (*usual, *deprecated)
     for name in wanted:
         if name not in known:
             near = get_close_matches(name, known, 1)
             raise LookupError(f"Feature not found: {name}; {f'the nearest is {near[0]}' if near else 'see the list'}")
-    warnings = [f"Feature {name} is deprecated, use with caution!" for name in wanted if name in deprecated]
+    warnings = tuple(f"Feature {name} is deprecated, use with caution!" for name in wanted if name in deprecated)
     return tuple(dict.fromkeys(wanted)), warnings
