@@ -1,11 +1,8 @@
 """Image processing before features, as PyRadiomics does it, at the cost of the lesion and not of the scan.
 
 PyRadiomics resamples onto a grid of its own (aligned with the corner of the mask's image) but prepares the cubic
-spline on the whole scan for every lesion. Here the spline is prepared on a crop. Its prefilter forgets a neighbour
-at 0.268 a voxel, so 48 voxels away only rounding (about 1e-13 HU) is left. That shows in the stored bits in two
-places: where a value lies within rounding of a step of the pixel type (whole HU are truncated: constant air, grids
-that coincide), and where the scan ends. When a crop has such a voxel, the whole scan is resampled instead, so the
-result always has the bits of the whole scan.
+spline on the whole scan for every lesion. `radiomics_talent.imaging.spline` gives the same bits from the lesion's
+surroundings. Linear and nearest neighbour look at no more than they need in ITK itself.
 """
 
 from __future__ import annotations
@@ -16,21 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from radiomics_talent.imaging.geometry import Box, Geometry
+from radiomics_talent.imaging.geometry import Geometry
+from radiomics_talent.imaging.spline import cubic_spline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-SPLINE_MARGIN = 48
-"""Voxels around a crop after which the coefficients of a cubic spline keep their bits."""
-
-_CROPPED_INTERPOLATORS = {sitk.sitkBSpline: SPLINE_MARGIN, sitk.sitkLinear: 2, sitk.sitkNearestNeighbor: 2}
-_ROUNDING = 1e-11
-"""Rounding of positions moves a value by less than this share of the crop's range (2e-13 was the worst seen)."""
-_BORDER = 1e-6
-"""Positions this near to the end of the scan (in voxels) may fall on either side of it."""
+    from radiomics_talent.imaging.geometry import Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,41 +81,36 @@ def resample(image: sitk.Image, grid: Geometry, interpolator: int) -> sitk.Image
     grid : Geometry
         Where values are wanted.
     interpolator : int
-        A SimpleITK interpolator. B-spline, linear and nearest neighbour work on a crop for integer and 32-bit
-        images; everything else takes the whole scan.
+        A SimpleITK interpolator. The cubic B-spline is computed here, around the grid alone; where its bits are not
+        known (see `cubic_spline`), and for every other interpolator, ITK does the work.
 
     Returns
     -------
     SimpleITK.Image
         Same pixel type as `image`; 0 outside of it.
     """
-    margin = _CROPPED_INTERPOLATORS.get(interpolator)
-    if margin is None or image.GetPixelID() == sitk.sitkFloat64:
-        return _itk_resample(image, grid, interpolator, image.GetPixelID())
-    box = _region_needed(image, grid, margin)
-    if box is None or box.size == image.GetSize() or interpolator == sitk.sitkNearestNeighbor:
-        return _itk_resample(image, grid, interpolator, image.GetPixelID())
-    crop = box.cut(image)
-    values = sitk.GetArrayFromImage(_itk_resample(crop, grid, interpolator, sitk.sitkFloat64))
-    if _is_doubtful(values, image, crop, grid):
-        return _itk_resample(image, grid, interpolator, image.GetPixelID())
-    result = sitk.GetImageFromArray(_truncate(values, image.GetPixelID()))
-    grid.put_on(result)
-    return result
+    pixel = image.GetPixelID()
+    if interpolator == sitk.sitkBSpline and pixel in _NUMPY:
+        values = cubic_spline(sitk.GetArrayViewFromImage(image), Geometry.of(image), grid)
+        if values is not None:
+            result = sitk.GetImageFromArray(_store(values, pixel))
+            grid.put_on(result)
+            return result
+    return _itk_resample(image, grid, interpolator)
 
 
 def nearest_on(mask: sitk.Image, grid: Geometry) -> sitk.Image:
     """Resample a mask with nearest neighbour, from the whole mask: exact ties fall as ITK lets them fall."""
-    return _itk_resample(mask, grid, sitk.sitkNearestNeighbor, mask.GetPixelID())
+    return _itk_resample(mask, grid, sitk.sitkNearestNeighbor)
 
 
-def _itk_resample(image: sitk.Image, grid: Geometry, interpolator: int, pixel: int) -> sitk.Image:
+def _itk_resample(image: sitk.Image, grid: Geometry, interpolator: int) -> sitk.Image:
     resampler = sitk.ResampleImageFilter()
     resampler.SetOutputSpacing(grid.spacing_mm)
     resampler.SetOutputDirection(grid.direction)
     resampler.SetSize(grid.size)
     resampler.SetOutputOrigin(grid.origin_mm)
-    resampler.SetOutputPixelType(pixel)
+    resampler.SetOutputPixelType(image.GetPixelID())
     resampler.SetInterpolator(interpolator)
     return resampler.Execute(image)
 
@@ -136,46 +122,10 @@ def _empty_image(geometry: Geometry) -> sitk.Image:
     return image
 
 
-def _region_needed(image: sitk.Image, grid: Geometry, margin: int) -> Box | None:
-    corners = Geometry.of(image).to_index(grid.corners_mm())
-    lower = np.floor(corners.min(axis=0)).astype(int)
-    upper = np.ceil(corners.max(axis=0)).astype(int) + 1
-    if np.any(upper <= 0) or np.any(lower >= image.GetSize()):
-        return None
-    low, up = (tuple(int(v) for v in corner) for corner in (lower, upper))
-    return Box(low, up).padded(margin, image.GetSize())  # type: ignore[arg-type]
-
-
-def _is_doubtful(values: NDArray[np.float64], image: sitk.Image, crop: sitk.Image, grid: Geometry) -> bool:
-    """Tell whether rounding could change a stored voxel: near a step of the pixel type, or near the scan's end."""
-    crop_values = sitk.GetArrayViewFromImage(crop)
-    slack = _ROUNDING * max(1.0, float(np.abs([crop_values.max(), crop_values.min()]).max()))
-    pixel = image.GetPixelID()
-    if np.any(_truncate(values - slack, pixel) != _truncate(values + slack, pixel)):
-        return True
-    # Positions are affine in the index, so the distance to the scan's end is too: three outer sums give them all.
-    frame = Geometry.of(image)
-    origin = frame.to_index(grid.origin_mm)
-    steps = [frame.to_index(grid.to_points(unit)) - origin for unit in np.eye(3)]
-    x, y, z = (np.arange(n) for n in grid.size)
-    for axis, n in enumerate(image.GetSize()):
-        position = (
-            origin[axis]
-            + (steps[2][axis] * z)[:, None, None]
-            + (steps[1][axis] * y)[None, :, None]
-            + (steps[0][axis] * x)[None, None, :]
-        )
-        if np.any(np.minimum(np.abs(position + 0.5), np.abs(position - (n - 0.5))) < _BORDER):
-            return True
-    return False
-
-
-def _truncate(values: NDArray[np.float64], pixel: int) -> NDArray[np.generic]:
+def _store(values: NDArray[np.float64], pixel: int) -> NDArray[np.generic]:
     """Store doubles as ITK does: clamp to the pixel type's range, then cut towards zero (or round to 32 bits)."""
     dtype = np.dtype(_NUMPY[pixel])
-    if dtype.kind == "f":
-        return values.astype(dtype)
-    limits = np.iinfo(dtype)
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
     return np.clip(values, limits.min, limits.max).astype(dtype)
 
 
