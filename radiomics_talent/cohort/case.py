@@ -14,7 +14,8 @@ from radiomics_talent.cohort.lesion_mask import inspect_mask
 from radiomics_talent.cohort.lesion_size import inspect_size
 from radiomics_talent.cohort.scan import Scan, inspect_scan
 from radiomics_talent.findings import Finding, raise_first_error
-from radiomics_talent.imaging.geometry import Box, Geometry
+from radiomics_talent.imaging.geometry import Box
+from radiomics_talent.imaging.lesion_voxels import LesionVoxels
 from radiomics_talent.imaging.masks import label_parts, touches_border
 from radiomics_talent.settings import ExtractionSettings
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from radiomics_talent.cohort.manifest import Lesion
+    from radiomics_talent.imaging.geometry import Geometry
 
 __all__ = [
     "Case", "Footprint", "Scan", "inspect_case", "inspect_overlaps", "inspect_scan", "load_case", "split_parts",
@@ -44,16 +46,21 @@ class Case:
         The row.
     image : SimpleITK.Image
         The whole scan in HU.
-    mask : SimpleITK.Image
-        0 and 1 (uint8) on the same grid.
+    voxels : LesionVoxels
+        The lesion on the same grid.
     findings : tuple of Finding
         About scan, mask and lesion; no errors.
     """
 
     lesion: Lesion
     image: sitk.Image
-    mask: sitk.Image
+    voxels: LesionVoxels
     findings: tuple[Finding, ...]
+
+    @property
+    def mask(self) -> sitk.Image:
+        """The lesion as a mask of the scan's size: 0 and 1 (uint8), made anew each time."""
+        return self.voxels.as_mask()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,39 +71,35 @@ class Footprint:
     ----------
     lesion : Lesion
         The row.
-    box : Box
-        Smallest box around it.
-    voxels_zyx : ndarray of bool
-        (z, y, x) inside the box.
+    voxels : LesionVoxels
+        The lesion on the scan's grid.
     """
 
     lesion: Lesion
-    box: Box
-    voxels_zyx: NDArray[np.bool_]
+    voxels: LesionVoxels
 
     @classmethod
     def of(cls, case: Case) -> Footprint:
         """Return the footprint of a case."""
-        mask = sitk.GetArrayViewFromImage(case.mask) > 0
-        box = Box.around(mask)
-        assert box is not None, "a case has a lesion"
-        return cls(case.lesion, box, mask[box.slices_zyx].copy())
+        return cls(case.lesion, case.voxels)
 
     def content(self, scan: sitk.Image) -> str:
         """Return a name for what the lesion is made of: its voxels, their values, and nothing of file or row."""
-        digest = hashlib.sha256(np.packbits(self.voxels_zyx).tobytes())
-        digest.update(sitk.GetArrayViewFromImage(scan)[self.box.slices_zyx].tobytes())
-        digest.update(repr((self.voxels_zyx.shape, scan.GetSpacing())).encode())
+        voxels = self.voxels
+        digest = hashlib.sha256(np.packbits(voxels.voxels_zyx).tobytes())
+        digest.update(sitk.GetArrayViewFromImage(scan)[voxels.box.slices_zyx].tobytes())
+        digest.update(repr((voxels.voxels_zyx.shape, scan.GetSpacing())).encode())
         return digest.hexdigest()
 
     def shared_with(self, other: Footprint) -> int:
         """Count the voxels that both lesions hold."""
-        lower = tuple(max(a, b) for a, b in zip(self.box.lower, other.box.lower, strict=True))
-        upper = tuple(min(a, b) for a, b in zip(self.box.upper, other.box.upper, strict=True))
+        boxes = self.voxels.box, other.voxels.box
+        lower = tuple(max(a, b) for a, b in zip(*(box.lower for box in boxes), strict=True))
+        upper = tuple(min(a, b) for a, b in zip(*(box.upper for box in boxes), strict=True))
         if any(u <= w for w, u in zip(lower, upper, strict=True)):
             return 0
         common = Box((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2]))
-        mine, its = (one.voxels_zyx[common.seen_from(one.box).slices_zyx] for one in (self, other))
+        mine, its = (one.voxels.voxels_zyx[common.seen_from(one.voxels.box).slices_zyx] for one in (self, other))
         return int(np.count_nonzero(mine & its))
 
 
@@ -131,11 +134,15 @@ def inspect_case(
     findings += more
     if mask is None or any(f.is_error for f in findings):
         return findings, None
-    more, mask = _inspect_lesion(mask, lesion, scan, settings)
+    voxels = LesionVoxels.of(mask, scan.geometry)
+    if voxels is None:
+        sentence = "the mask has no voxel of the lesion; draw it again, or remove the row"
+        return (*findings, Finding("mask-empty", sentence, str(lesion.mask))), None
+    more, voxels = _inspect_lesion(voxels, lesion, scan, settings)
     findings += more
     if any(f.is_error for f in findings):
         return findings, None
-    return findings, Case(lesion, scan.image, _as_image(mask, scan.image), findings)
+    return findings, Case(lesion, scan.image, voxels, findings)
 
 
 def load_case(lesion: Lesion, settings: ExtractionSettings | None = None, *, scan: Scan | None = None) -> Case:
@@ -166,17 +173,17 @@ def split_parts(case: Case) -> tuple[Case, ...]:
 
     A lesion of one part is returned as it is.
     """
-    whole = Footprint.of(case)
-    labelled, counts = label_parts(whole.voxels_zyx)
+    labelled, counts = label_parts(case.voxels.voxels_zyx)
     if len(counts) < 2:
         return (case,)
-    split = []
-    for number in range(1, len(counts) + 1):
-        mask = np.zeros(case.image.GetSize()[::-1], dtype=bool)
-        mask[whole.box.slices_zyx] = labelled == number
-        lesion = replace(case.lesion, lesion_id=f"{case.lesion.lesion_id}.{number}")
-        split.append(Case(lesion, case.image, _as_image(mask, case.image), case.findings))
-    return tuple(split)
+    return tuple(
+        replace(
+            case,
+            lesion=replace(case.lesion, lesion_id=f"{case.lesion.lesion_id}.{number}"),
+            voxels=case.voxels.part(labelled == number),
+        )
+        for number in range(1, len(counts) + 1)
+    )
 
 
 def inspect_overlaps(lesions: Iterable[Case | Footprint]) -> tuple[Finding, ...]:
@@ -198,7 +205,7 @@ def inspect_overlaps(lesions: Iterable[Case | Footprint]) -> tuple[Finding, ...]
         shared = a.shared_with(b)
         if not shared:
             continue
-        n_a, n_b = (int(np.count_nonzero(one.voxels_zyx)) for one in (a, b))
+        n_a, n_b = a.voxels.count, b.voxels.count
         if shared == n_a == n_b:
             sentence = f"holds the same {shared} voxels as {a.lesion.key} (row {a.lesion.row}); remove one of the rows"
             findings.append(Finding("lesion-duplicate", sentence, b.lesion.key))
@@ -212,29 +219,22 @@ def inspect_overlaps(lesions: Iterable[Case | Footprint]) -> tuple[Finding, ...]
 
 
 def _inspect_lesion(
-    mask: NDArray[np.bool_], lesion: Lesion, scan: Scan, settings: ExtractionSettings
-) -> tuple[tuple[Finding, ...], NDArray[np.bool_]]:
+    voxels: LesionVoxels, lesion: Lesion, scan: Scan, settings: ExtractionSettings
+) -> tuple[tuple[Finding, ...], LesionVoxels]:
     where = str(lesion.mask)
-    box = Box.around(mask)
-    if box is None:
-        sentence = "the mask has no voxel of the lesion; draw it again, or remove the row"
-        return (Finding("mask-empty", sentence, where),), mask
     findings = []
-    labelled, counts = label_parts(mask[box.slices_zyx])
+    labelled, counts = label_parts(voxels.voxels_zyx)
     if len(counts) > 1:
         findings.append(_several_parts(counts, scan.geometry, settings, where))
         if settings.mask.components == "largest":
-            mask = np.zeros_like(mask)
-            mask[box.slices_zyx] = labelled == 1
-            box = Box.around(mask) or box
-    voxels = mask[box.slices_zyx]
-    findings += inspect_size(mask, box, scan.geometry, settings, where)
-    findings += _inspect_padding(voxels, box, scan, where)
-    faces = touches_border(mask)
+            voxels = voxels.part(labelled == 1)
+    findings += inspect_size(voxels, settings, where)
+    findings += _inspect_padding(voxels, scan, where)
+    faces = touches_border(voxels)
     if faces:
         sentence = f"touches the border of the scan ({', '.join(faces)}) and may be cut; take a scan that holds it all"
         findings.append(Finding("lesion-cut", sentence, where))
-    return tuple(findings), mask
+    return tuple(findings), voxels
 
 
 def _several_parts(counts: NDArray[np.intp], geometry: Geometry, settings: ExtractionSettings, where: str) -> Finding:
@@ -249,8 +249,8 @@ def _several_parts(counts: NDArray[np.intp], geometry: Geometry, settings: Extra
     return Finding("lesion-parts", f"has {len(volumes)} parts of {named}{more} ml: {treatment}", where)
 
 
-def _inspect_padding(voxels: NDArray[np.bool_], box: Box, scan: Scan, where: str) -> list[Finding]:
-    values = sitk.GetArrayViewFromImage(scan.image)[box.slices_zyx][voxels]
+def _inspect_padding(voxels: LesionVoxels, scan: Scan, where: str) -> list[Finding]:
+    values = sitk.GetArrayViewFromImage(scan.image)[voxels.box.slices_zyx][voxels.voxels_zyx]
     limit = LOWEST_TISSUE_HU if scan.padding_hu is None else max(LOWEST_TISSUE_HU, scan.padding_hu)
     # A padding value that tissue can have (0 HU) is no sign of padding.
     limit = limit if limit <= -1000 else LOWEST_TISSUE_HU
@@ -259,9 +259,3 @@ def _inspect_padding(voxels: NDArray[np.bool_], box: Box, scan: Scan, where: str
         return []
     sentence = f"holds {count} padding voxels ({limit:g} HU or less, {count / values.size:.1%}); correct the contour"
     return [Finding("padding-in-lesion", sentence, where)]
-
-
-def _as_image(mask: NDArray[np.bool_], like: sitk.Image) -> sitk.Image:
-    image = sitk.GetImageFromArray(mask.view(np.uint8) if mask.dtype == bool else mask)
-    image.CopyInformation(like)
-    return image

@@ -6,17 +6,15 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import SimpleITK as sitk
-
 from radiomics_talent.cohort.case import Footprint, inspect_case, inspect_overlaps, inspect_scan
 from radiomics_talent.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import SimpleITK as sitk
+
     from radiomics_talent.cohort.manifest import CohortTable, Lesion
-    from radiomics_talent.cohort.scan import Scan
     from radiomics_talent.settings import ExtractionSettings
 
 _LOG = logging.getLogger(__name__)
@@ -107,14 +105,13 @@ def _inspect_lesions(
         reports.append(RowReport(lesion, found))
         if case is not None:
             footprints[lesion.key] = Footprint.of(case)
-        del case  # its mask is as large as the scan
     overlaps = inspect_overlaps(footprints.values())
     for report in reports:
         key = report.lesion.key
         found = report.findings + tuple(f for f in overlaps if f.where == key)
         if key in footprints and (twin := seen.setdefault(footprints[key].content(scan.image), report.lesion)):
             found += _twice(report.lesion, twin, found)
-        mask = _full_mask(footprints[key], scan) if key in footprints else None
+        mask = footprints[key].voxels.as_mask() if key in footprints else None
         yield RowReport(report.lesion, found, scan.image, mask)
 
 
@@ -131,11 +128,3 @@ def _unforeseen(error: Exception, code: str, where: str) -> Finding:
     _LOG.debug("unexpected error", exc_info=error)
     sentence = f"cannot be read: unexpected {type(error).__name__}; run with --debug and report it"
     return Finding(code, sentence, where, "error")
-
-
-def _full_mask(footprint: Footprint, scan: Scan) -> sitk.Image:
-    voxels = np.zeros(scan.image.GetSize()[::-1], dtype=np.uint8)
-    voxels[footprint.box.slices_zyx] = footprint.voxels_zyx
-    mask = sitk.GetImageFromArray(voxels)
-    mask.CopyInformation(scan.image)
-    return mask

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
 
 from radiomics_talent.findings import Finding
-from radiomics_talent.imaging.geometry import Box
-from radiomics_talent.imaging.preprocess import nearest_on, resampling_grid
+from radiomics_talent.imaging.lesion_voxels import nearest_voxels
+from radiomics_talent.imaging.preprocess import resampling_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from radiomics_talent.imaging.geometry import Geometry
+    from radiomics_talent.imaging.lesion_voxels import LesionVoxels
     from radiomics_talent.settings import ExtractionSettings
 
 _SURELY_LARGE = 4
@@ -23,32 +22,26 @@ _SURELY_WIDE = 3
 """... if it is so many new voxels wide along each axis."""
 
 
-def inspect_size(
-    mask_zyx: NDArray[np.bool_], box: Box, geometry: Geometry, settings: ExtractionSettings, where: str
-) -> tuple[Finding, ...]:
+def inspect_size(lesion: LesionVoxels, settings: ExtractionSettings, where: str) -> tuple[Finding, ...]:
     """Report a lesion with fewer voxels or dimensions than the settings need.
 
     Parameters
     ----------
-    mask_zyx : ndarray of bool
-        (z, y, x), the lesion on the grid of the scan.
-    box : Box
-        Around the lesion.
-    geometry : Geometry
-        Grid of the scan.
+    lesion : LesionVoxels
+        The lesion on the grid of the scan.
     settings : ExtractionSettings
         `minimumROISize`, `minimumROIDimensions` and the resampling before which they do not count.
     where : str
         Put into the findings.
     """
-    voxels = mask_zyx[box.slices_zyx]
-    if int(np.count_nonzero(voxels)) == 1:
+    voxels = lesion.voxels_zyx
+    if lesion.count == 1:
         sentence = "the lesion is a single voxel, of which there is no texture or shape; leave it out"
         return (Finding("too-few-voxels", sentence, where),)
     if settings.resamples:
-        if _is_surely_large(voxels, box, geometry, settings):
+        if _is_surely_large(lesion, settings):
             return ()
-        voxels = _resampled(mask_zyx, box, geometry, settings)
+        voxels = _resampled(lesion, settings)
     when = " after resampling" if settings.resamples else ""
     findings = []
     dimensions = sum(n > 1 for n in voxels.shape)
@@ -67,26 +60,22 @@ def inspect_size(
     return tuple(findings)
 
 
-def _is_surely_large(voxels: NDArray[np.bool_], box: Box, geometry: Geometry, settings: ExtractionSettings) -> bool:
-    old = np.asarray(geometry.spacing_mm)
+def _is_surely_large(lesion: LesionVoxels, settings: ExtractionSettings) -> bool:
+    old = np.asarray(lesion.geometry.spacing_mm)
     wanted = np.asarray(settings.setting.resampledPixelSpacing or (0.0, 0.0, 0.0))
     new = np.where(wanted == 0, old, wanted)
     fewest = settings.setting.minimumROISize or 1
-    enough = np.count_nonzero(voxels) * np.prod(old / new) > _SURELY_LARGE * fewest
-    return bool(enough and (np.asarray(box.size) * old / new >= _SURELY_WIDE).all())
+    enough = lesion.count * np.prod(old / new) > _SURELY_LARGE * fewest
+    return bool(enough and (np.asarray(lesion.box.size) * old / new >= _SURELY_WIDE).all())
 
 
-def _resampled(
-    mask_zyx: NDArray[np.bool_], box: Box, geometry: Geometry, settings: ExtractionSettings
-) -> NDArray[np.bool_]:
+def _resampled(lesion: LesionVoxels, settings: ExtractionSettings) -> NDArray[np.bool_]:
     """Resample the lesion as extraction does; empty when no voxel is left."""
     setting = settings.setting
-    grid = resampling_grid(geometry, geometry, box, setting.resampledPixelSpacing or (), setting.padDistance)
+    grid = resampling_grid(
+        lesion.geometry, lesion.geometry, lesion.box, setting.resampledPixelSpacing or (), setting.padDistance
+    )
     if not grid.interpolates:
-        return mask_zyx[box.slices_zyx]
-    mask = sitk.GetImageFromArray(mask_zyx.astype(np.uint8))
-    geometry.put_on(mask)
-    moved = nearest_on(mask, grid.geometry)
-    found = np.asarray(sitk.GetArrayFromImage(moved) > 0)
-    left = Box.around(found)
-    return found[:0, :0, :0] if left is None else found[left.slices_zyx]
+        return lesion.voxels_zyx
+    moved = nearest_voxels(lesion, grid.geometry)
+    return lesion.voxels_zyx[:0, :0, :0] if moved is None else moved.voxels_zyx

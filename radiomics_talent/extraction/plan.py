@@ -133,7 +133,7 @@ def forecast_scan(task: ScanTask) -> tuple[Outcome, ...]:
 
 def _forecast(task: ScanTask, case: Case, hashed: ScanHash) -> Outcome:  # noqa: ARG001  # one signature for both walks
     lesion, settings = case.lesion, task.settings
-    prepared = engine.prepare(case.image, case.mask, settings, label=1)
+    prepared = engine.prepare(case.image, case.voxels, settings)
     levels = engine.grey_levels(prepared, settings)
     voxels = int((sitk.GetArrayViewFromImage(prepared.mask) != 0).sum())
     outcome = Outcome(lesion.row, 0, lesion.lesion_id)

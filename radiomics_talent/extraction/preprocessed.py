@@ -50,7 +50,7 @@ def save_prepared(folder: RunFolder, case: Case, settings: ExtractionSettings, k
     stem = file_name(case.lesion.lesion_id)
     image_path, mask_path = place / f"{stem}_image.nrrd", place / f"{stem}_mask.nrrd"
     if not all(_holds(path, key) for path in (image_path, mask_path)):
-        image, mask = engine.prepare(case.image, case.mask, settings, label=1).crop()
+        image, mask = engine.prepare(case.image, case.voxels, settings).crop()
         with told(folder):
             place.mkdir(parents=True, exist_ok=True)
             _write(image, image_path, key)

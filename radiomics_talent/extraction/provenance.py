@@ -16,7 +16,7 @@ import SimpleITK as sitk
 
 from radiomics_talent import __version__
 from radiomics_talent.features.engine import engine_of
-from radiomics_talent.imaging.geometry import Box, Geometry
+from radiomics_talent.imaging.geometry import Geometry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from radiomics_talent.cohort.manifest import CohortTable, Lesion
     from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.outcome import Outcome
+    from radiomics_talent.imaging.lesion_voxels import LesionVoxels
     from radiomics_talent.settings import ExtractionSettings
 
 _SHARED = ("SimpleITK", "numpy", "PyWavelets", "scipy", "scikit-image", "trimesh")
@@ -42,23 +43,17 @@ def versions(settings: ExtractionSettings) -> dict[str, str]:
 
 def image_sha256(image: sitk.Image) -> str:
     """Hash an image's voxels, pixel type and place in space."""
-    digest = hashlib.sha256(_grid(image))
+    digest = hashlib.sha256(_grid(Geometry.of(image)))
     digest.update(image.GetPixelIDTypeAsString().encode())
     digest.update(np.ascontiguousarray(sitk.GetArrayViewFromImage(image)).data)
     return digest.hexdigest()
 
 
-def mask_sha256(mask: sitk.Image) -> str:
-    """Hash the voxels of a lesion (non-zero) and the mask's place in space.
-
-    Only the lesion's box is looked at: outside of it there is nothing.
-    """
-    lesion = sitk.GetArrayViewFromImage(mask) != 0
-    box = Box.around(lesion)
-    digest = hashlib.sha256(_grid(mask))
-    if box is not None:
-        digest.update(repr((box.lower, box.upper)).encode())
-        digest.update(np.packbits(lesion[box.slices_zyx]).data)
+def mask_sha256(lesion: LesionVoxels) -> str:
+    """Hash the voxels of a lesion and its grid's place in space."""
+    digest = hashlib.sha256(_grid(lesion.geometry))
+    digest.update(repr((lesion.box.lower, lesion.box.upper)).encode())
+    digest.update(np.packbits(lesion.voxels_zyx).data)
     return digest.hexdigest()
 
 
@@ -212,8 +207,7 @@ def _finding(finding: Any) -> dict[str, str]:
     return {"code": finding.code, "level": finding.level, "sentence": without_home_folder(str(finding))}
 
 
-def _grid(image: sitk.Image) -> bytes:
-    geometry = Geometry.of(image)
+def _grid(geometry: Geometry) -> bytes:
     return repr((geometry.size, geometry.spacing_mm, geometry.origin_mm, geometry.direction)).encode()
 
 

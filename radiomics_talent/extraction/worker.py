@@ -271,21 +271,20 @@ def _computed(
 
 def _extracted(task: ScanTask, case: Case, hashed: ScanHash) -> Outcome:
     started = time.perf_counter()
-    image, mask = hashed.of(case), mask_sha256(case.mask)
+    image, mask = hashed.of(case), mask_sha256(case.voxels)
     key = content_key(image, mask, case.lesion.label, task.settings.hash, task.versions)
     shard = read_shard(task.folder, key)
     if task.save_preprocessed:
         save_prepared(task.folder, case, task.settings, key)
     if shard is None:
         timings = {"hash": time.perf_counter() - started}
-        # The mask of a case is 0 and 1, whatever label its file has.
-        features = engine.extract(case.image, case.mask, task.settings, label=1)
+        features = engine.extract(case.image, case.voxels, task.settings)
         timings |= features.timings
         shard = Shard(key, image, mask, task.run_id, dict(features), tuple(features.warnings), timings)
         write_shard(task.folder, shard)
     lesion = case.lesion
     if lesion.row in task.verified_rows and shard.verification is None:
-        verification = engine.verify(case.image, case.mask, task.settings, shard.values, label=1)
+        verification = engine.verify(case.image, case.voxels, task.settings, shard.values)
         if verification.beyond:
             return _failed(lesion, ("verify", disagreement(verification)))
         shard = replace(shard, verification={"largest": verification.largest, "feature": verification.worst})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +14,8 @@ import SimpleITK as sitk
 from radiomics_talent.errors import ConfigError, ExtractionError, GeometryError, MaskError
 from radiomics_talent.features import prepared as preparing
 from radiomics_talent.features.prepared import MOST_GREY_LEVELS, Prepared
-from radiomics_talent.imaging.geometry import Box, Geometry
+from radiomics_talent.imaging.geometry import Geometry
+from radiomics_talent.imaging.lesion_voxels import LesionVoxels, nearest_voxels
 
 if TYPE_CHECKING:
     from radiomics_talent.settings import ExtractionSettings
@@ -59,7 +60,7 @@ class LesionFeatures(Mapping[str, float]):
 
 
 def extract(
-    image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings, *, label: int | None = None
+    image: sitk.Image, mask: sitk.Image | LesionVoxels, settings: ExtractionSettings, *, label: int | None = None
 ) -> LesionFeatures:
     """Compute the features of one lesion.
 
@@ -70,12 +71,12 @@ def extract(
     ----------
     image : SimpleITK.Image
         The scan, 3D, in HU.
-    mask : SimpleITK.Image
-        Label map of the same space.
+    mask : SimpleITK.Image or LesionVoxels
+        Label map of the same space, or the lesion alone on a grid there.
     settings : ExtractionSettings
         What to compute, and how.
     label : int, optional
-        Value of the lesion in `mask`; without it, `settings.setting.label`.
+        Value of the lesion in a label map; without it, `settings.setting.label`.
 
     Returns
     -------
@@ -168,7 +169,7 @@ class Verification:
 
 def verify(
     image: sitk.Image,
-    mask: sitk.Image,
+    mask: sitk.Image | LesionVoxels,
     settings: ExtractionSettings,
     features: Mapping[str, float],
     *,
@@ -185,8 +186,8 @@ def verify(
         The largest difference, and whatever differs by more than 1e-9 of its value (and 1e-12).
     """
     if engine_of(settings) == "native":
-        mask, label, _ = _on_grid(image, mask, settings, label)
-        again = _computed(_engine("reference").prepare_whole(image, mask, label, settings), settings, "reference")
+        lesion = _lesion_of(image, mask, settings, label)
+        again = _computed(_engine("reference").prepare_whole(image, lesion, settings), settings, "reference")
     else:
         again = _computed(prepare(image, mask, settings, label=label), settings, "native")
     largest, worst, beyond = 0.0, "", []
@@ -210,32 +211,28 @@ def _shown(value: float | None) -> str:
     return "absent" if value is None else repr(value)
 
 
-def prepare(image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings, *, label: int | None = None) -> Prepared:
+def prepare(
+    image: sitk.Image, mask: sitk.Image | LesionVoxels, settings: ExtractionSettings, *, label: int | None = None
+) -> Prepared:
     """Normalise, resample and crop as the settings say: what the features are computed on.
 
     Parameters and errors are those of `extract`.
     """
-    for name, volume in (("image", image), ("mask", mask)):
-        if volume.GetDimension() != 3:
-            raise GeometryError(f"the {name} has {volume.GetDimension()} dimensions; give one 3D volume")
+    return preparing.prepare(image, _lesion_of(image, mask, settings, label), settings)
+
+
+def _lesion_of(
+    image: sitk.Image, mask: sitk.Image | LesionVoxels, settings: ExtractionSettings, label: int | None
+) -> LesionVoxels:
+    """Return the lesion, on the image's grid where the settings need that."""
+    if image.GetDimension() != 3:
+        raise GeometryError(f"the image has {image.GetDimension()} dimensions; give one 3D volume")
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise GeometryError("the image has several values a voxel; give a CT volume in HU")
-    mask, label, box = _on_grid(image, mask, settings, label)
-    return preparing.prepare(image, mask, label, box, settings)
-
-
-def _on_grid(
-    image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings, label: int | None
-) -> tuple[sitk.Image, int, Box]:
-    """Return the label map, on the image's grid where the settings need that, the label, and the lesion's box."""
-    label = settings.setting.label if label is None else label
-    mask = _label_map(mask, settings)
-    box = _lesion_box(mask, label)
+    lesion = mask if isinstance(mask, LesionVoxels) else _labelled(mask, settings, label)
     if settings.setting.correctMask or not settings.resamples:
-        on_grid = _on_grid_of(image, mask, settings)
-        box = box if on_grid is mask else _lesion_box(on_grid, label)
-        mask = on_grid
-    return mask, label, box
+        return _on_grid_of(image, lesion, settings)
+    return lesion
 
 
 def grey_levels(prepared: Prepared, settings: ExtractionSettings) -> dict[str, int]:
@@ -266,8 +263,11 @@ def filtered_voxels(prepared: Prepared, settings: ExtractionSettings) -> dict[st
     return voxels
 
 
-def _label_map(mask: sitk.Image, settings: ExtractionSettings) -> sitk.Image:
-    """Return the mask as one integer a voxel: the channel asked for, floating-point labels cut to whole numbers."""
+def _labelled(mask: sitk.Image, settings: ExtractionSettings, label: int | None) -> LesionVoxels:
+    """Find a label in a label map: in the channel asked for, floating-point labels cut to whole numbers."""
+    if mask.GetDimension() != 3:
+        raise GeometryError(f"the mask has {mask.GetDimension()} dimensions; give one 3D volume")
+    label = settings.setting.label if label is None else label
     channels = mask.GetNumberOfComponentsPerPixel()
     if channels > 1:
         channel = settings.setting.label_channel
@@ -276,36 +276,33 @@ def _label_map(mask: sitk.Image, settings: ExtractionSettings) -> sitk.Image:
         mask = sitk.VectorIndexSelectionCast(mask, channel)
     if mask.GetPixelID() in {sitk.sitkFloat32, sitk.sitkFloat64}:
         mask = sitk.Cast(mask, sitk.sitkInt32)
-    return mask
-
-
-def _lesion_box(mask: sitk.Image, label: int) -> Box:
     voxels = sitk.GetArrayViewFromImage(mask)
-    box = Box.around(voxels == label)
-    if box is None:
+    lesion = LesionVoxels.of(voxels == label, Geometry.of(mask))
+    if lesion is None:
         present = [int(v) for v in np.unique(voxels) if v != 0]
         known = f"labels in the mask are {', '.join(map(str, present))}" if present else "the mask is empty"
         raise MaskError(f"label {label} is not in the mask; {known}")
-    return box
+    return lesion
 
 
-def _on_grid_of(image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings) -> sitk.Image:
-    """Return the mask on the image's own grid, or refuse.
+def _on_grid_of(image: sitk.Image, lesion: LesionVoxels, settings: ExtractionSettings) -> LesionVoxels:
+    """Return the lesion on the image's own grid, or refuse.
 
     Without resampling the features need voxel for voxel the same grid. A difference below a tenth of a voxel is
     what file formats round to; more is mended only where `correctMask` asks for it, as in PyRadiomics.
     """
     grid = Geometry.of(image)
-    difference = grid.difference(Geometry.of(mask))
+    difference = grid.difference(lesion.geometry)
     if difference.same_size and difference.shift_mm == 0 and difference.angle_deg == 0:
-        return mask
+        return lesion
     if difference.is_mendable:
-        mended = sitk.Image(mask)
-        mended.CopyInformation(image)
-        return mended
+        return replace(lesion, geometry=grid)
     if settings.setting.correctMask:
-        return sitk.Resample(mask, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+        moved = nearest_voxels(lesion, grid)
+        if moved is None:
+            raise MaskError("no voxel of the lesion is left on the image's grid; give the scan that it was drawn on")
+        return moved
     raise GeometryError(
-        f"image and mask are on different grids: {grid.size} and {mask.GetSize()} voxels, {difference} apart; "
+        f"image and mask are on different grids: {grid.size} and {lesion.geometry.size} voxels, {difference} apart; "
         "give a mask on the image's grid, or set setting.correctMask: true to resample it"
     )

@@ -14,7 +14,8 @@ import SimpleITK as sitk
 
 from radiomics_talent.errors import ExtractionError, GeometryError, MaskError
 from radiomics_talent.imaging.geometry import Box, Geometry
-from radiomics_talent.imaging.preprocess import nearest_on, resample, resampling_grid
+from radiomics_talent.imaging.lesion_voxels import LesionVoxels, nearest_voxels
+from radiomics_talent.imaging.preprocess import resample, resampling_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,17 +73,15 @@ class Resegmented:
     shape_zyx: NDArray[np.bool_]
 
 
-def prepare(image: sitk.Image, mask: sitk.Image, label: int, box: Box, settings: ExtractionSettings) -> Prepared:
+def prepare(image: sitk.Image, lesion: LesionVoxels, settings: ExtractionSettings) -> Prepared:
     """Normalise, then resample or crop, and check the lesion, as PyRadiomics' ``loadImage`` and ``checkMask`` do.
 
     Parameters
     ----------
-    image, mask : SimpleITK.Image
-        Whole scan, and whole label map (integers).
-    label : int
-        The lesion's value in `mask`.
-    box : Box
-        The lesion's box in `mask`.
+    image : SimpleITK.Image
+        The whole scan.
+    lesion : LesionVoxels
+        The lesion on a grid in the same space; without resampling on the scan's own.
     settings : ExtractionSettings
         The settings.
 
@@ -98,16 +97,16 @@ def prepare(image: sitk.Image, mask: sitk.Image, label: int, box: Box, settings:
     if setting.normalize:
         image = normalised(image, setting.normalizeScale, setting.removeOutliers)
     if settings.resamples:
-        image, mask, box = _resampled(image, mask, label, box, settings)
+        image, lesion, box = _resampled(image, lesion, settings)
     elif setting.preCrop:
-        region = box.padded(setting.padDistance, image.GetSize())
-        image, mask = region.cut(image), region.cut(mask)
-        box = box.seen_from(region)
-    lesion_image, lesion_mask = box.cut(image), sitk.Cast(box.cut(mask) == label, sitk.sitkUInt32)
-    if not np.isfinite(sitk.GetArrayViewFromImage(lesion_image)).all():
+        region = lesion.box.padded(setting.padDistance, image.GetSize())
+        image, box = region.cut(image), lesion.box.seen_from(region)
+    else:
+        box = lesion.box
+    if not np.isfinite(sitk.GetArrayViewFromImage(image)[box.slices_zyx]).all():
         raise GeometryError("the image holds NaN or infinite values inside the lesion's box; convert it again")
-    _check_size(sitk.GetArrayViewFromImage(lesion_mask) == 1, setting)
-    return Prepared(image, lesion_mask, box, time.perf_counter() - started)
+    _check_size(lesion.voxels_zyx, setting)
+    return Prepared(image, lesion.crop(), box, time.perf_counter() - started)
 
 
 def normalised(image: sitk.Image, scale: float, outliers: float | None) -> sitk.Image:
@@ -237,41 +236,33 @@ def _check_size(lesion_zyx: NDArray[np.bool_], setting: PyRadiomicsSettings) -> 
 
 
 def _resampled(
-    image: sitk.Image, mask: sitk.Image, label: int, box: Box, settings: ExtractionSettings
-) -> tuple[sitk.Image, sitk.Image, Box]:
+    image: sitk.Image, lesion: LesionVoxels, settings: ExtractionSettings
+) -> tuple[sitk.Image, LesionVoxels, Box]:
+    """Return the image around the lesion, the lesion on its grid, and the lesion's box in that image."""
     setting = settings.setting
-    _check_bounds(image, mask, box)
-    grid = resampling_grid(
-        Geometry.of(image), Geometry.of(mask), box, setting.resampledPixelSpacing or (), setting.padDistance
-    )
-    if grid.interpolates:
-        interpolator = setting.interpolator
-        kind: int = getattr(sitk, interpolator) if isinstance(interpolator, str) else int(interpolator or 0)
-        image, mask = resample(image, grid.geometry, kind), nearest_on(mask, grid.geometry)
-    else:
-        if Geometry.of(mask) != grid.geometry:
-            mask = nearest_on(mask, grid.geometry)
-        on_image = Box.around(sitk.GetArrayViewFromImage(mask) == label)
-        region = (on_image or box).padded(setting.padDistance, image.GetSize())
-        image, mask = region.cut(image), region.cut(mask)
-    lesion = Box.around(sitk.GetArrayViewFromImage(mask) == label)
-    if lesion is None:
+    _check_bounds(image, lesion)
+    spacing = setting.resampledPixelSpacing or ()
+    grid = resampling_grid(Geometry.of(image), lesion.geometry, lesion.box, spacing, setting.padDistance)
+    moved: LesionVoxels | None = lesion
+    if grid.interpolates or lesion.geometry != grid.geometry:
+        moved = nearest_voxels(lesion, grid.geometry)
+    if moved is None:
         raise MaskError(
             f"no voxel of the lesion is left after resampling to {setting.resampledPixelSpacing} mm; "
             "it is smaller than the new voxels"
         )
-    return image, mask, lesion
+    if grid.interpolates:
+        interpolator = setting.interpolator
+        kind: int = getattr(sitk, interpolator) if isinstance(interpolator, str) else int(interpolator or 0)
+        return resample(image, grid.geometry, kind), moved, moved.box
+    region = moved.box.padded(setting.padDistance, image.GetSize())
+    return region.cut(image), moved, moved.box.seen_from(region)
 
 
-def _check_bounds(image: sitk.Image, mask: sitk.Image, box: Box) -> None:
+def _check_bounds(image: sitk.Image, lesion: LesionVoxels) -> None:
     """Refuse a lesion that reaches outside of the scan, with PyRadiomics' tolerance of a thousandth of a voxel."""
-    corners = [[c - 0.5 for c in corner] for corner in (box.lower, box.upper)]
-    bounds = np.array(
-        [
-            image.TransformPhysicalPointToContinuousIndex(mask.TransformContinuousIndexToPhysicalPoint(c))
-            for c in corners
-        ]
-    )
+    corners = np.array([lesion.box.lower, lesion.box.upper]) - 0.5
+    bounds = Geometry.of(image).to_index(lesion.geometry.to_points(corners))
     outside = np.any(bounds.min(axis=0) < -0.501) or np.any(bounds.max(axis=0) > np.array(image.GetSize()) - 0.499)
     if outside:
         raise GeometryError("the lesion reaches outside of the image; give the scan that it was drawn on")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from radiomics_talent.imaging.lesion_voxels import LesionVoxels
     from radiomics_talent.settings import ExtractionSettings
 
 _WHOLE = None
@@ -38,10 +39,10 @@ those that interpolate at positions counted from its corner (LBP) need all of it
 """
 
 
-def prepare_whole(image: sitk.Image, mask: sitk.Image, label: int, settings: ExtractionSettings) -> Prepared:
+def prepare_whole(image: sitk.Image, lesion: LesionVoxels, settings: ExtractionSettings) -> Prepared:
     """Do with PyRadiomics' own functions on the whole scan what `prepared.prepare` does on a crop: for verification.
 
-    Parameters are those of `prepared.prepare`, without the box.
+    Parameters are those of `prepared.prepare`.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def prepare_whole(image: sitk.Image, mask: sitk.Image, label: int, settings: Ext
     kwargs = _plain(settings)
     with _speaking_plainly():
         operations = _pyradiomics().imageoperations
-        binary = sitk.Cast(mask == label, sitk.sitkUInt32)
+        binary = sitk.Cast(lesion.as_mask(), sitk.sitkUInt32)
         if setting.normalize:
             image = operations.normalizeImage(image, **kwargs)
         if settings.resamples:

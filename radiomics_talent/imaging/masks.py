@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from radiomics_talent.imaging.lesion_voxels import LesionVoxels
+
     Points = NDArray[np.float64]
 
 INDEX_DECIMALS = 5
@@ -141,16 +143,13 @@ def overlap_voxels(a_zyx: NDArray[np.bool_], b_zyx: NDArray[np.bool_]) -> int:
     return 0 if box is None else int(np.count_nonzero(a_zyx[box.slices_zyx] & b_zyx[box.slices_zyx]))
 
 
-def touches_border(mask_zyx: NDArray[np.bool_]) -> tuple[str, ...]:
-    """Name the faces of the image that a (z, y, x) mask touches; an axis of one voxel has no face."""
-    box = Box.around(mask_zyx)
-    if box is None:
-        return ()
+def touches_border(lesion: LesionVoxels) -> tuple[str, ...]:
+    """Name the faces of the image that a lesion touches; an axis of one voxel has no face."""
     touched = []
-    for axis, n in enumerate(mask_zyx.shape[::-1]):
-        if n > 1 and box.lower[axis] == 0:
+    for axis, n in enumerate(lesion.geometry.size):
+        if n > 1 and lesion.box.lower[axis] == 0:
             touched.append(FACES[2 * axis])
-        if n > 1 and box.upper[axis] == n:
+        if n > 1 and lesion.box.upper[axis] == n:
             touched.append(FACES[2 * axis + 1])
     return tuple(touched)
 

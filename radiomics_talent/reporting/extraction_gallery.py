@@ -152,7 +152,7 @@ def _pictured(record: dict[str, Any], case: Case, budget: _Budget) -> GalleryCar
     key = _key(record)
     pictures = lesion_pictures(key, case.image, case.mask)
     remark = ""
-    if "mask_sha256" in record and record["mask_sha256"] != mask_sha256(case.mask):
+    if "mask_sha256" in record and record["mask_sha256"] != mask_sha256(case.voxels):
         remark = "The mask has changed since the extraction: this is not the lesion that the features are of."
     volume = budget.volume(key, case)
     if key in budget.refused:

@@ -123,7 +123,7 @@ def _opened(
     if case is None:
         return ScoredCase(patient, lesion, None, next((str(f) for f in findings if f.is_error), "no mask"))
     parts = split_parts(case) if settings.mask.components == "split" else (case,)
-    mine = [part for part in parts if mask_sha256(part.mask) == lesion.mask_sha256]
+    mine = [part for part in parts if mask_sha256(part.voxels) == lesion.mask_sha256]
     if not mine:
         return ScoredCase(patient, lesion, None, "the mask is not the one that was scored; score again")
     return ScoredCase(patient, lesion, mine[0])

@@ -21,6 +21,8 @@ from radiomics_talent.cohort.inspection import inspect_cohort
 from radiomics_talent.cohort.manifest import CohortTable, Lesion, cohort_from_index, load_cohort, write_cohort
 from radiomics_talent.dicom.index import index_dicom
 from radiomics_talent.errors import DicomError, GeometryError, InputError, MaskError, TableError
+from radiomics_talent.imaging.geometry import Geometry
+from radiomics_talent.imaging.lesion_voxels import LesionVoxels
 from radiomics_talent.settings import ExtractionSettings
 
 SIZE = (20, 16, 12)  # x, y, z
@@ -362,7 +364,9 @@ def test_cut(make):
 
 
 def case_of(name: str, mask: np.ndarray) -> Case:
-    return Case(Lesion(int(name), "P", name, Path("i"), Path("m")), image_of(values()), image_of(mask), ())
+    image = image_of(values())
+    voxels = LesionVoxels.of(mask > 0, Geometry.of(image))
+    return Case(Lesion(int(name), "P", name, Path("i"), Path("m")), image, voxels, ())
 
 
 def test_overlaps():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from radiomics_talent.imaging.geometry import Geometry
+from radiomics_talent.imaging.lesion_voxels import LesionVoxels
 from radiomics_talent.imaging.masks import label_parts, overlap_voxels, rasterise, touches_border
 
 GRID = Geometry((40, 30, 20), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0))
@@ -240,12 +241,15 @@ def test_overlap_is_counted():
 
 
 def test_faces_touched_are_named():
+    def touched(mask):
+        grid = Geometry(mask.shape[::-1], (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+        return touches_border(LesionVoxels.of(mask, grid))
+
     mask = np.zeros((4, 5, 6), dtype=bool)
-    assert touches_border(mask) == ()
     mask[1, 2, 3] = True
-    assert touches_border(mask) == ()
+    assert touched(mask) == ()
     mask[0, 2, 5] = True
-    assert touches_border(mask) == ("right column", "first slice")
+    assert touched(mask) == ("right column", "first slice")
     mask[:] = True
-    assert len(touches_border(mask)) == 6
-    assert touches_border(np.ones((1, 3, 3), dtype=bool)) == ("left column", "right column", "first row", "last row")
+    assert len(touched(mask)) == 6
+    assert touched(np.ones((1, 3, 3), dtype=bool)) == ("left column", "right column", "first row", "last row")
