@@ -69,9 +69,10 @@ def shape_features(
     Returns
     -------
     values : dict of str to float
-        Name to value, in the order of `wanted`, in mm, mm² or mm³; NaN where PyRadiomics gives NaN.
+        Name to value, in the order of `wanted`, in mm, mm² or mm³; NaN where PyRadiomics gives NaN. Of voxels scattered
+        so that their mesh encloses exactly nothing, PyRadiomics' volume may be rounding noise where ours is 0.
     warnings : tuple of str
-        What PyRadiomics would log as a warning, in its order.
+        What PyRadiomics would log as a warning, in its order; of a feature that fails, the last line.
 
     Raises
     ------
@@ -104,11 +105,19 @@ def _sphericity(m: _Measured) -> float:
 
 
 def _surface_volume_ratio(m: _Measured) -> float:
-    return m.area / m.volume if m.volume else math.nan
+    return _per_volume(m, m.volume)
 
 
 def _spherical_disproportion(m: _Measured) -> float:
-    return m.area / _ball_area(m) if m.volume else math.nan
+    return _per_volume(m, _ball_area(m))
+
+
+def _per_volume(m: _Measured, size: float) -> float:
+    """Divide the area; an open mesh may enclose nothing, where PyRadiomics fails (or, by rounding, gives noise)."""
+    if size:
+        return m.area / size
+    m.warn("ZeroDivisionError: float division by zero")
+    return math.nan
 
 
 def _compactness_1(m: _Measured) -> float:
