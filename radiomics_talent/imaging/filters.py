@@ -153,16 +153,15 @@ def _log(scan: _Scan, setting: Mapping[str, Any], warn: Callable[[str], None]) -
 
 def _laplacian(scan: _Scan, sigma_mm: float, *, whole: bool) -> NDArray[np.float32]:
     """Filter as much of the image as gives the bits of the whole, and the whole where no part would do."""
-    x, y, z = (math.ceil(REACH_SIGMAS * sigma_mm / spacing) + FEWEST_VOXELS for spacing in scan.spacing_mm)
-    near = scan.around((x, y, z))
-    if near.size == scan.size or whole:
-        return laplacian_of_gaussian(scan.voxels_zyx, scan.spacing_mm, sigma_mm, scan.box)
-    values = laplacian_of_gaussian(near.voxels_zyx, scan.spacing_mm, sigma_mm, near.box)
-    # In a constant surrounding nothing is left but rounding error, and its sign decides a grey level.
-    smallest = np.abs(values[scan.mask_zyx]).min(initial=np.inf)
-    if smallest <= _ROUNDING * _largest(near.voxels_zyx):
-        return laplacian_of_gaussian(scan.voxels_zyx, scan.spacing_mm, sigma_mm, scan.box)
-    return values
+    margins = [math.ceil(REACH_SIGMAS * sigma_mm / spacing) + FEWEST_VOXELS for spacing in scan.spacing_mm]
+    near = scan.box.padded((margins[0], margins[1], margins[2]), scan.size)
+    if near.size != scan.size and not whole:
+        values = laplacian_of_gaussian(scan.voxels_zyx, scan.spacing_mm, sigma_mm, scan.box, within=near)
+        # In a constant surrounding nothing is left but rounding error, and its sign decides a grey level.
+        smallest = np.abs(values[scan.mask_zyx]).min(initial=np.inf)
+        if smallest > _ROUNDING * _largest(scan.voxels_zyx[near.slices_zyx]):
+            return values
+    return laplacian_of_gaussian(scan.voxels_zyx, scan.spacing_mm, sigma_mm, scan.box)
 
 
 def _wavelet(scan: _Scan, setting: Mapping[str, Any], warn: Callable[[str], None]) -> Iterator[FilteredImage]:

@@ -7,7 +7,6 @@ round decides whether an interpolated value equals the pixel's. So they are coun
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,30 +52,42 @@ def local_binary_patterns(
     ndarray, shape of `box` (z, y, x), dtype of the image
         Patterns; ``var`` in an image of integers is cut to integers, as PyRadiomics does it.
     """
-    part, start, inside, size = _slices(image_zyx, box, axis, math.ceil(radius) + 1)
-    rows, columns = _circle(radius, samples)
-    first, last = inside
-    codes = np.empty((part.shape[0], last[0] - first[0], last[1] - first[1]))
-    _patterns(part, np.array([*start, *first, *size]), rows, columns, _METHODS[method], codes)
+    down, across = _circle(radius, samples)
+    spans = [(s.start, s.stop) for s in box.slices_zyx]
+    spans[0], spans[axis] = spans[axis], spans[0]
+    turned = image_zyx.swapaxes(0, axis)[slice(*spans[0])]
+    margin = int(np.ceil(np.abs([down, across]).max())) + 1
+    part = _framed(turned, spans[1:], margin)
+    codes = np.empty([stop - start for start, stop in spans])
+    rows, columns = (
+        _neighbours(span, offsets, margin) for span, offsets in zip(spans[1:], (down, across), strict=True)
+    )
+    _patterns(part, margin, *rows, *columns, _METHODS[method], codes)
     with np.errstate(invalid="ignore"):
         return np.ascontiguousarray(codes.astype(image_zyx.dtype).swapaxes(0, axis))
 
 
-Pair = tuple[int, int]
+def _framed(slices: NDArray[Any], spans: list[tuple[int, int]], margin: int) -> NDArray[np.float64]:
+    """Cut slices to rows and columns within `spans` and a margin, with zeros where that lies outside of them."""
+    shape = (slices.shape[0], *(stop - start + 2 * margin for start, stop in spans))
+    framed = np.zeros(shape)
+    there, here = [], []
+    for (start, stop), n in zip(spans, slices.shape[1:], strict=True):
+        first, last = max(0, start - margin), min(n, stop + margin)
+        there.append(slice(first, last))
+        here.append(slice(first - start + margin, last - start + margin))
+    framed[:, here[0], here[1]] = slices[:, there[0], there[1]]
+    return framed
 
 
-def _slices(
-    image: NDArray[Any], box: Box, axis: int, margin: int
-) -> tuple[NDArray[np.float64], Pair, tuple[Pair, Pair], Pair]:
-    """Return the box's slices with a margin, where they and the box begin (and end) in a slice, and its size."""
-    spans = [(s.start, s.stop) for s in box.slices_zyx]
-    spans[0], spans[axis] = spans[axis], spans[0]
-    turned = image.swapaxes(0, axis)
-    _, rows, columns = turned.shape
-    (top, bottom), (left, right) = spans[1:]
-    up, west = max(0, top - margin), max(0, left - margin)
-    part = turned[slice(*spans[0]), up : bottom + margin, west : right + margin]
-    return np.ascontiguousarray(part, dtype=np.float64), (up, west), ((top, left), (bottom, right)), (rows, columns)
+def _neighbours(
+    span: tuple[int, int], offsets: NDArray[np.float64], margin: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """For each pixel and point: places of the pixels before and after, (2, pixels, points), and share of the second."""
+    positions = np.arange(*span)[:, None] + offsets[None, :]
+    before = np.floor(positions)
+    around = np.stack([before, np.ceil(positions)]).astype(np.int64)
+    return around - (span[0] - margin), positions - before
 
 
 def _circle(radius: float, samples: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -89,46 +100,40 @@ def _circle(radius: float, samples: int) -> tuple[NDArray[np.float64], NDArray[n
 @kernel
 def _patterns(
     image: NDArray[np.float64],
-    frame: NDArray[np.int64],
-    rows: NDArray[np.float64],
-    columns: NDArray[np.float64],
+    margin: int,
+    rows: NDArray[np.int64],
+    down: NDArray[np.float64],
+    columns: NDArray[np.int64],
+    across: NDArray[np.float64],
     method: int,
     codes: NDArray[np.float64],
 ) -> None:
-    """Fill `codes`; `frame` has the corner of the crop, of the box, and the size of a slice (row, column each)."""
-    values = np.empty(rows.size)
-    bits = np.empty(rows.size, dtype=np.int64)
+    """Fill `codes`; rows and columns of `image` around each point, and shares of the second of them, are given."""
+    points = down.shape[1]
+    values = np.empty(points)
+    bits = np.empty(points, dtype=np.int64)
     for k in range(codes.shape[0]):
         for i in range(codes.shape[1]):
             for j in range(codes.shape[2]):
-                r, c = frame[2] + i, frame[3] + j
-                centre = image[k, r - frame[0], c - frame[1]]
-                for p in range(rows.size):
-                    values[p] = _interpolated(image[k], frame, r + rows[p], c + columns[p])
+                centre = image[k, i + margin, j + margin]
+                for p in range(points):
+                    x, y = across[j, p], down[i, p]
+                    left, right = columns[0, j, p], columns[1, j, p]
+                    upper = (1 - x) * image[k, rows[0, i, p], left] + x * image[k, rows[0, i, p], right]
+                    lower = (1 - x) * image[k, rows[1, i, p], left] + x * image[k, rows[1, i, p], right]
+                    values[p] = (1 - y) * upper + y * lower
                     bits[p] = values[p] - centre >= 0
-                if method == 3:
-                    codes[k, i, j] = _variance(values)
-                else:
-                    codes[k, i, j] = _uniform(bits) if method == 2 else _binary(bits, method == 1)
+                codes[k, i, j] = _code(values, bits, method)
 
 
 @kernel
-def _interpolated(plane: NDArray[np.float64], frame: NDArray[np.int64], row: float, column: float) -> float:
-    """Interpolate linearly between the four pixels around a position."""
-    top, left = int(np.floor(row)), int(np.floor(column))
-    below, right = int(np.ceil(row)), int(np.ceil(column))
-    down, across = row - top, column - left
-    upper = (1 - across) * _pixel(plane, frame, top, left) + across * _pixel(plane, frame, top, right)
-    lower = (1 - across) * _pixel(plane, frame, below, left) + across * _pixel(plane, frame, below, right)
-    return (1 - down) * upper + down * lower
-
-
-@kernel
-def _pixel(plane: NDArray[np.float64], frame: NDArray[np.int64], row: int, column: int) -> float:
-    """Return a pixel by its place in the whole slice, 0 outside of it."""
-    if row < 0 or row >= frame[4] or column < 0 or column >= frame[5]:
-        return 0.0
-    return plane[row - frame[0], column - frame[1]]  # type: ignore[no-any-return]
+def _code(values: NDArray[np.float64], bits: NDArray[np.int64], method: int) -> float:
+    """Sum up the points around one pixel."""
+    if method == 3:
+        return _variance(values)
+    if method == 2:
+        return _uniform(bits)
+    return _binary(bits, method == 1)
 
 
 @kernel

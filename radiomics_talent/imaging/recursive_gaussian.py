@@ -3,7 +3,8 @@
 Each of the three second derivatives is three passes over the image: the derivative along its own axis, then smoothing
 along the other two in the order x, y, z. A pass runs a fourth-order recursion forwards and one backwards over every
 line in double precision and stores their sum as float32 (Deriche, INRIA RR-1893, 1993; Farnebäck and Westin, 2006).
-After a pass only the box is needed along its axis, so each pass has less to do than the one before.
+After a pass only the box is needed along its axis, so each pass has less to do than the one before. The first pass
+reads the scan where it lies: copies of it would cost more than the filter.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from radiomics_talent.imaging.compiled import kernel
+from radiomics_talent.imaging.geometry import Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Lines = NDArray[np.float64]
-
-    from radiomics_talent.imaging.geometry import Box
+    Spans = list[tuple[int, int]]
 
 FEWEST_VOXELS = 4
 """A line needs four voxels: the recursions start from that many."""
@@ -29,7 +30,7 @@ REACH_SIGMAS = 25.0
 """Beyond this many sigmas the rounding to float32 hides a voxel: exp(-1.3732 · 25) is 1e-15, and from 22 on no bit
 differed in crops of noise and of tissue beside air. In a constant image, where rounding error is all, nothing hides."""
 
-_LANES = 16
+_LANES = 32
 """Lines filtered side by side: the recursion waits for itself, so the processor needs others to work on meanwhile."""
 
 _ORDER_OF_PASSES = ((2, 1, 0), (1, 2, 0), (0, 2, 1))
@@ -42,20 +43,28 @@ _OSCILLATIONS = ((0.6681, -1.3932), (2.0787, -1.3732))
 
 
 def laplacian_of_gaussian(
-    image_zyx: NDArray[Any], spacing_mm: tuple[float, float, float], sigma_mm: float, box: Box
+    image_zyx: NDArray[Any],
+    spacing_mm: tuple[float, float, float],
+    sigma_mm: float,
+    box: Box,
+    *,
+    within: Box | None = None,
 ) -> NDArray[np.float32]:
-    """Filter an image and return the box, which may reach from one end of the image to the other.
+    """Filter an image, or a part of it, and return the voxels of a box.
 
     Parameters
     ----------
     image_zyx : ndarray, shape (z, y, x)
-        Voxel values. What lies beyond its ends counts as the voxel at the end.
+        Voxel values.
     spacing_mm : tuple of float
         Voxel spacing (x, y, z).
     sigma_mm : float
         Width of the Gaussian in mm.
     box : Box
-        The part that is wanted.
+        The voxels that are wanted.
+    within : Box, optional
+        The part of the image to filter, with `box` inside; None takes all of it. What lies beyond its ends counts as
+        the voxel at the end.
 
     Returns
     -------
@@ -65,30 +74,31 @@ def laplacian_of_gaussian(
     Raises
     ------
     ValueError
-        The image has fewer than `FEWEST_VOXELS` voxels along an axis, or sigma is not above 0.
+        The part has fewer than `FEWEST_VOXELS` voxels along an axis, or sigma is not above 0.
 
     Notes
     -----
     ITK's ``LaplacianRecursiveGaussianImageFilter`` with ``NormalizeAcrossScale``, bit for bit where ITK was built
     without fused multiply-add (its wheels for x86-64).
     """
-    if min(image_zyx.shape) < FEWEST_VOXELS or not sigma_mm > 0:
+    part = within or Box((0, 0, 0), image_zyx.shape[::-1])
+    if min(part.size) < FEWEST_VOXELS or not sigma_mm > 0:
         raise ValueError(
-            f"LoG needs {FEWEST_VOXELS} voxels along each axis and a sigma above 0, got an image of "
-            f"{image_zyx.shape[::-1]} voxels and sigma {sigma_mm}"
+            f"LoG needs {FEWEST_VOXELS} voxels along each axis and a sigma above 0, got an image of {part.size} "
+            f"voxels and sigma {sigma_mm}"
         )
-    dtype = np.float32 if np.can_cast(image_zyx.dtype, np.float32) else np.float64
-    image = np.ascontiguousarray(image_zyx, dtype=dtype)
-    keep = tuple((s.start, s.stop) for s in box.slices_zyx)
+    image, region = _readable(image_zyx, part)
+    keep = [(s.start, s.stop) for s in box.seen_from(part).slices_zyx]
     total = np.zeros(box.size[::-1], dtype=np.float32)
     for axes in _ORDER_OF_PASSES:
-        part: NDArray[Any] = image
+        passed, span = image, region
         for axis in axes:
             weights = recursion(sigma_mm, spacing_mm[2 - axis], derivative=axis == axes[0])
-            part = _pass(part, axis, keep[axis], weights)
+            passed = _pass(passed, span, axis, keep[axis], weights)
+            span = [(0, n) for n in passed.shape]
         # ITK adds in double precision and keeps the sum as float32.
         spacing = spacing_mm[2 - axes[0]]
-        total = (total + part * np.float64(1.0 / (spacing * spacing))).astype(np.float32)
+        total = (total + passed * np.float64(1.0 / (spacing * spacing))).astype(np.float32)
     return total
 
 
@@ -173,13 +183,30 @@ def _forward(amplitudes: tuple[float, ...], damped: tuple[float, ...]) -> tuple[
     return [n0, n1, n2, n3], (n0 + n1 + n2 + n3, n1 + 2 * n2 + 3 * n3, n1 + 4 * n2 + 9 * n3)
 
 
-def _pass(image: NDArray[Any], axis: int, keep: tuple[int, int], weights: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Filter along one axis and return what lies within `keep` on it."""
+def _readable(image: NDArray[Any], part: Box) -> tuple[NDArray[Any], Spans]:
+    """Return an array that the loops can read, and where in it the part lies: CT and float32 as they are, no copy."""
+    spans = [(s.start, s.stop) for s in part.slices_zyx]
+    if image.flags.c_contiguous and image.dtype in {np.dtype(np.int16), np.dtype(np.float32)}:
+        return image, spans
+    dtype = np.float32 if np.can_cast(image.dtype, np.float32) else np.float64
+    return np.ascontiguousarray(image[part.slices_zyx], dtype=dtype), [(0, high - low) for low, high in spans]
+
+
+def _pass(
+    image: NDArray[Any], spans: Spans, axis: int, keep: tuple[int, int], weights: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Filter the part within `spans` along one axis and return what lies within `keep` (of the part) on it."""
     low, high = keep
-    shape = tuple(high - low if a == axis else n for a, n in enumerate(image.shape))
-    out = np.empty(shape, dtype=np.float32)
-    inner = math.prod(image.shape[axis + 1 :])
-    _filter_lines(image.reshape(-1), out.reshape(-1), image.shape[axis], inner, low, high, weights)
+    sizes = [stop - start for start, stop in spans]
+    out = np.empty([high - low if a == axis else n for a, n in enumerate(sizes)], dtype=np.float32)
+    outer, inner = (a for a in range(3) if a != axis)
+    rows = []
+    for array, begin in ((image, [start for start, _ in spans]), (out, [0, 0, 0])):
+        steps = (array.shape[1] * array.shape[2], array.shape[2], 1)
+        start = sum(b * step for b, step in zip(begin, steps, strict=True))
+        rows.append((start, steps[axis], steps[outer], steps[inner]))
+    lines = np.array([*rows, (sizes[axis], sizes[outer], sizes[inner], 0)], dtype=np.int64)
+    _filter_lines(image.reshape(-1), out.reshape(-1), lines, low, high, weights)
     return out
 
 
@@ -187,33 +214,66 @@ def _pass(image: NDArray[Any], axis: int, keep: tuple[int, int], weights: NDArra
 def _filter_lines(
     source: NDArray[Any],
     target: NDArray[np.float32],
-    n: int,
-    step: int,
+    lines: NDArray[np.int64],
     low: int,
     high: int,
     weights: NDArray[np.float64],
 ) -> None:
-    """Filter all lines of `n` voxels that lie `step` apart in `source`; store voxels `low` to `high` of each."""
-    lanes = _LANES
-    lines = source.size // n
-    kept = high - low
-    values = np.zeros((n, lanes))
-    ahead = np.empty((n, lanes))
-    back = np.empty((n, lanes))
-    for first in range(0, lines, lanes):
-        count = min(lanes, lines - first)
-        for k in range(count):
-            line = first + k
-            begin = (line // step) * n * step + line % step
-            for i in range(n):
-                values[i, k] = source[begin + i * step]
+    """Filter lines along an axis and store voxels `low` to `high` of each.
+
+    `lines` has a row for the source and one for the target: where the first line begins, the step along a line, and
+    the steps to the next line along the two other axes; then the length of a line and the lines along those axes.
+    """
+    n, outer, inner = lines[2, 0], lines[2, 1], lines[2, 2]
+    values = np.zeros((n, _LANES))
+    ahead = np.empty((n, _LANES))
+    back = np.empty((n, _LANES))
+    begins = np.zeros(_LANES, dtype=np.int64)
+    for first in range(0, outer * inner, _LANES):
+        count = min(_LANES, outer * inner - first)
+        _places(lines[0], first, count, inner, begins)
+        _gather(source, begins[:count], lines[0, 1], values)
         _forwards(values, ahead, high, weights)
         _backwards(values, back, low, weights)
-        for k in range(count):
-            line = first + k
-            begin = (line // step) * kept * step + line % step
-            for i in range(kept):
-                target[begin + i * step] = np.float32(ahead[low + i, k] + back[low + i, k])
+        _places(lines[1], first, count, inner, begins)
+        _scatter(ahead[low:high], back[low:high], begins[:count], lines[1, 1], target)
+
+
+@kernel
+def _places(steps: NDArray[np.int64], first: int, count: int, inner: int, begins: NDArray[np.int64]) -> None:
+    """Fill in where lines from `first` on begin."""
+    for k in range(count):
+        begins[k] = steps[0] + (first + k) // inner * steps[2] + (first + k) % inner * steps[3]
+
+
+@kernel
+def _gather(source: NDArray[Any], begins: NDArray[np.int64], step: int, values: Lines) -> None:
+    """Read lines, one a column of `values`."""
+    count = begins.size
+    if begins[count - 1] - begins[0] == count - 1:  # they lie side by side
+        for i in range(values.shape[0]):
+            row = source[begins[0] + i * step : begins[0] + i * step + count]
+            for k in range(count):
+                values[i, k] = row[k]
+    else:
+        for i in range(values.shape[0]):
+            for k in range(count):
+                values[i, k] = source[begins[k] + i * step]
+
+
+@kernel
+def _scatter(ahead: Lines, back: Lines, begins: NDArray[np.int64], step: int, target: NDArray[np.float32]) -> None:
+    """Add both directions and write lines, one a column."""
+    count = begins.size
+    if begins[count - 1] - begins[0] == count - 1:
+        for i in range(ahead.shape[0]):
+            row = target[begins[0] + i * step : begins[0] + i * step + count]
+            for k in range(count):
+                row[k] = ahead[i, k] + back[i, k]
+    else:
+        for i in range(ahead.shape[0]):
+            for k in range(count):
+                target[begins[k] + i * step] = ahead[i, k] + back[i, k]
 
 
 @kernel
@@ -234,10 +294,11 @@ def _forwards(values: Lines, out: Lines, high: int, weights: Lines) -> None:
         o3 -= o2 * d1 + o1 * d2 + o0 * d3 + v0 * b4
         out[0, k], out[1, k], out[2, k], out[3, k] = o0, o1, o2, o3
     for i in range(4, high):
+        here, in1, in2, in3 = values[i], values[i - 1], values[i - 2], values[i - 3]
+        now, out1, out2, out3, out4 = out[i], out[i - 1], out[i - 2], out[i - 3], out[i - 4]
         for k in range(_LANES):
-            now = values[i, k] * n0 + values[i - 1, k] * n1 + values[i - 2, k] * n2 + values[i - 3, k] * n3
-            last = out[i - 1, k] * d1 + out[i - 2, k] * d2 + out[i - 3, k] * d3 + out[i - 4, k] * d4
-            out[i, k] = now - last
+            fed = here[k] * n0 + in1[k] * n1 + in2[k] * n2 + in3[k] * n3
+            now[k] = fed - (out1[k] * d1 + out2[k] * d2 + out3[k] * d3 + out4[k] * d4)
 
 
 @kernel
@@ -259,7 +320,8 @@ def _backwards(values: Lines, out: Lines, low: int, weights: Lines) -> None:
         o3 -= o2 * d1 + o1 * d2 + o0 * d3 + v0 * b4
         out[n - 1, k], out[n - 2, k], out[n - 3, k], out[n - 4, k] = o0, o1, o2, o3
     for i in range(n - 5, low - 1, -1):
+        in1, in2, in3, in4 = values[i + 1], values[i + 2], values[i + 3], values[i + 4]
+        now, out1, out2, out3, out4 = out[i], out[i + 1], out[i + 2], out[i + 3], out[i + 4]
         for k in range(_LANES):
-            now = values[i + 1, k] * m1 + values[i + 2, k] * m2 + values[i + 3, k] * m3 + values[i + 4, k] * m4
-            last = out[i + 1, k] * d1 + out[i + 2, k] * d2 + out[i + 3, k] * d3 + out[i + 4, k] * d4
-            out[i, k] = now - last
+            fed = in1[k] * m1 + in2[k] * m2 + in3[k] * m3 + in4[k] * m4
+            now[k] = fed - (out1[k] * d1 + out2[k] * d2 + out3[k] * d3 + out4[k] * d4)
