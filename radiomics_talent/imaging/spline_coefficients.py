@@ -4,14 +4,14 @@ ITK's ``BSplineDecompositionImageFilter`` runs a recursive filter along each axi
 lines (IEEE Signal Process Mag 1999;16(6):22, box 2). Here it runs over a part of each line, in the same order of
 operations, and its bits are proven: a step of the filter keeps the order of two states (or reverses it) and brings
 them closer by 0.268. So it starts, beyond the part, from a state below and from one above all that are possible; where
-both have become one, that is the state of the whole line. A line on which they stay apart is done again from the end
-of the scan. (In constant air at -1024 HU, for one, the filter never rests but alternates between two neighbours.)
+both have become one, that is the state of the whole line. Where they stay apart, lines are done again from farther
+away, and at last from the end of the scan. (In constant air at -1024 HU, for one, the filter never rests but
+alternates between two neighbouring doubles.)
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,12 +19,16 @@ import numpy as np
 from radiomics_talent.imaging.compiled import kernel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from radiomics_talent.imaging.geometry import Box
 
 MARGIN = 48
-"""Voxels beside the part that is asked for: enough for all but a line in about ten million of ordinary tissue."""
+"""Voxels beside the part that is asked for: enough for all but a line in about ten million of ordinary tissue (and no\nfewer than `_HORIZON`)."""
+WIDE_MARGIN = 96
+"""Enough in regions of zeros, where states fade."""
 
 _POLE = math.sqrt(3.0) - 2.0
 _GAIN = (1.0 - _POLE) * (1.0 - 1.0 / _POLE)
@@ -34,8 +38,10 @@ _STATE_BOUND = 10.0
 """No state exceeds the line's largest value by more: 6 / (1 - 0.268) is 8.2."""
 _COEFFICIENT_BOUND = 3.0
 """Nor does a coefficient by more than this, along one axis."""
-_NOTHING = 1e-18
-"""In zeros the filter fades and never rests; states this small may differ: beside a whole number they vanish."""
+_FADING = 1e-18
+"""States that are no farther apart fade in zeros and will not meet; others alternate, or had bad luck."""
+_FADED = 1e-47
+"""States that have faded so far round alike: 32-bit floats end at 1e-45."""
 _LANES = 64
 """Lines that are filtered side by side."""
 
@@ -53,26 +59,25 @@ def spline_coefficients(values_zyx: NDArray[np.generic], box: Box) -> NDArray[np
     Returns
     -------
     ndarray, shape of `box` (z, y, x), or None
-        Those of ITK's ``BSplineDecompositionImageFilter`` of order 3 on the whole scan, in every bit. (In a scan of
-        integers, what fades away in a wide region of zeros may differ by 1e-18, which no whole number feels.) None
-        for 64-bit integers, and for floats that are not all finite (the filter carries them over whole lines) or
-        beyond 32 bits.
+        Those of ITK's ``BSplineDecompositionImageFilter`` of order 3 on the whole scan, in every bit (but for what
+        fades away in zeros, below 1e-47; not so in 64-bit floats). None for 64-bit integers, and for floats that are
+        not all finite (the filter carries them over whole lines) or beyond 32 bits.
     """
     largest = _largest_magnitude(values_zyx)
     if largest is None:
         return None
-    nothing = _NOTHING if values_zyx.dtype.kind in "iu" else 0.0
-    n_x, n_y, n_z = box.size
-    result = np.empty((n_z, n_y, n_x))
-    # Along x and y slice by slice, then along z.
-    for along_z in _stretches(box.lower[2], box.upper[2], values_zyx.shape[0]):
-        slices = values_zyx[along_z.voxels]
-        planes = np.empty((len(slices), n_y, n_x))
-        for plane, slice_yx in zip(planes, slices, strict=True):
-            plane[:] = _plane_coefficients(slice_yx, box, largest, nothing)
-        bound = largest * _COEFFICIENT_BOUND**2
-        if _filter(planes.reshape(len(slices), -1), along_z, bound, nothing, result.reshape(n_z, -1)):
-            break
+    faded = 0.0 if values_zyx.dtype == np.float64 else _FADED
+    result = np.empty(box.size[::-1])
+    x, y, z = zip(box.lower, box.upper, values_zyx.shape[::-1], strict=True)
+
+    def lines_along_z(voxels: slice) -> NDArray[np.float64]:
+        slices = values_zyx[voxels]
+        planes = np.empty((len(slices), *result.shape[1:]))
+        for slice_yx, plane in zip(slices, planes, strict=True):
+            _fill_plane(slice_yx, x, y, largest, faded, plane)
+        return planes.reshape(len(slices), -1)
+
+    _fill(lines_along_z, z, largest * _COEFFICIENT_BOUND**2, faded, result.reshape(len(result), -1))
     return result
 
 
@@ -87,54 +92,50 @@ def _largest_magnitude(values: NDArray[np.generic]) -> float | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """The part of a line that is read, `start` to `stop`, for the coefficients from `first` to `last`."""
+def _fill_plane(
+    slice_yx: NDArray[np.generic],
+    x: tuple[int, int, int],
+    y: tuple[int, int, int],
+    largest: float,
+    faded: float,
+    out: NDArray[np.float64],
+) -> None:
+    """Fill in the coefficients of a slice along x, then y: from `x` and `y`, as `_fill` takes them."""
 
-    start: int
-    stop: int
-    first: int
-    last: int
-    size: int
+    def lines_along_y(voxels: slice) -> NDArray[np.float64]:
+        rows = slice_yx[voxels]
+        columns = np.empty((x[1] - x[0], len(rows)))
+        _fill(lambda part: np.ascontiguousarray(rows[:, part].T, dtype=np.float64), x, largest, faded, columns)
+        return np.ascontiguousarray(columns.T)
 
-    @property
-    def voxels(self) -> slice:
-        return slice(self.start, self.stop)
-
-
-def _stretches(first: int, last: int, size: int) -> tuple[_Stretch, _Stretch]:
-    """Return what suffices for nearly every line, and what suffices for all."""
-    near = _Stretch(max(0, first - MARGIN), min(size, last + MARGIN), first, last, size)
-    return near, _Stretch(0, size, first, last, size)
+    _fill(lines_along_y, y, largest * _COEFFICIENT_BOUND, faded, out)
 
 
-def _plane_coefficients(slice_yx: NDArray[np.generic], box: Box, largest: float, nothing: float) -> NDArray[np.float64]:
-    n_x, n_y, _ = box.size
-    result = np.empty((n_y, n_x))
-    for along_y in _stretches(box.lower[1], box.upper[1], slice_yx.shape[0]):
-        rows = slice_yx[along_y.voxels]
-        columns = np.empty((n_x, len(rows)))
-        for along_x in _stretches(box.lower[0], box.upper[0], slice_yx.shape[1]):
-            lines = np.ascontiguousarray(rows[:, along_x.voxels].T, dtype=np.float64)
-            if _filter(lines, along_x, largest, nothing, columns):
-                break
-        if _filter(np.ascontiguousarray(columns.T), along_y, largest * _COEFFICIENT_BOUND, nothing, result):
-            break
-    return result
+def _fill(
+    lines_of: Callable[[slice], NDArray[np.float64]],
+    part: tuple[int, int, int],
+    largest: float,
+    faded: float,
+    out: NDArray[np.float64],
+) -> None:
+    """Fill in coefficients, shape (voxels, lines), for a part of all lines: (first, end, length of the lines).
 
-
-def _filter(
-    lines: NDArray[np.float64], stretch: _Stretch, largest: float, nothing: float, out: NDArray[np.float64]
-) -> bool:
-    """Turn values, shape (voxels read, lines), into coefficients (voxels wanted, lines); tell whether bits are sure."""
-    if stretch.size == 1:
-        out[:] = lines
-        return True
-    mirrored = stretch.start == 0, stretch.stop == stretch.size
-    last_power = math.pow(_POLE, float(stretch.size - 1))
-    limits = largest * _STATE_BOUND, nothing
-    first, last = stretch.first - stretch.start, stretch.last - stretch.start
-    return _filter_lines(lines, first, last, mirrored, last_power, limits, out) == 0
+    `lines_of` gives the values of a stretch of the lines, none larger than `largest`.
+    """
+    first, last, size = part
+    if size == 1:
+        out[:] = lines_of(slice(0, 1))
+        return
+    last_power = math.pow(_POLE, float(size - 1))
+    margin = MARGIN
+    while True:
+        start, stop = max(0, first - margin), min(size, last + margin)
+        mirrored = start == 0, stop == size
+        lines = lines_of(slice(start, stop))
+        apart = _filter_lines(lines, first - start, last - start, mirrored, last_power, largest * _STATE_BOUND, out)
+        if apart <= faded:
+            return
+        margin = WIDE_MARGIN if apart < _FADING and margin < WIDE_MARGIN else size
 
 
 @kernel
@@ -166,12 +167,11 @@ def _first_states(
 
 
 @kernel
-def _count_apart(low: NDArray[np.float64], high: NDArray[np.float64], width: int, nothing: float) -> int:
-    apart = 0
+def _largest_gap(low: NDArray[np.float64], high: NDArray[np.float64], width: int) -> float:
+    gap = 0.0
     for i in range(width):
-        if low[i] != high[i] and max(abs(low[i]), abs(high[i])) > nothing:
-            apart += 1
-    return apart
+        gap = max(gap, abs(high[i] - low[i]))
+    return gap
 
 
 @kernel
@@ -181,14 +181,14 @@ def _forwards(
     first: int,
     mirrored: tuple[bool, bool],
     last_power: float,
-    limits: tuple[float, float],
+    bound: float,
     states: NDArray[np.float64],
-) -> int:
-    """Fill in the forward filter's states from `first` on (from 0 at the scan's start); count the lines unknown."""
+) -> float:
+    """Fill in the forward filter's states from `first` on (from 0 at the scan's start); tell how sure they are."""
     n_rows, n_lines = lines.shape
     width = min(_LANES, n_lines - begin)
-    low, high = np.full(_LANES, -limits[0]), np.full(_LANES, limits[0])
-    apart, n = 0, 0
+    low, high = np.full(_LANES, -bound), np.full(_LANES, bound)
+    apart, n = 0.0, 0
     if mirrored[0]:
         _first_states(lines, begin, width, mirrored[1], last_power, low)
         states[0, :] = low
@@ -200,7 +200,7 @@ def _forwards(
                 low[i] = value + _POLE * low[i]
                 high[i] = value + _POLE * high[i]
             n += 1
-        apart = _count_apart(low, high, width, limits[1])
+        apart = _largest_gap(low, high, width)
     while n < n_rows:
         for i in range(width):
             low[i] = lines[n, begin + i] * _GAIN + _POLE * low[i]
@@ -216,12 +216,12 @@ def _backwards(
     first: int,
     last: int,
     at_end: bool,
-    limits: tuple[float, float],
+    bound: float,
     out: NDArray[np.float64],
-) -> int:
-    """Fill in the coefficients from `last` down to `first`; count the lines unknown."""
+) -> float:
+    """Fill in the coefficients from `last` down to `first`; tell how sure they are."""
     width = min(_LANES, out.shape[1] - begin)
-    low, high = np.full(_LANES, -limits[0]), np.full(_LANES, limits[0])
+    low, high = np.full(_LANES, -bound), np.full(_LANES, bound)
     n = states.shape[0] - 1
     if at_end:
         for i in range(width):
@@ -235,7 +235,7 @@ def _backwards(
             low[i] = _POLE * (low[i] - states[n, i])
             high[i] = _POLE * (high[i] - states[n, i])
         n -= 1
-    apart = _count_apart(low, high, width, limits[1])
+    apart = _largest_gap(low, high, width)
     while n >= first:
         for i in range(width):
             low[i] = _POLE * (low[i] - states[n, i])
@@ -251,14 +251,14 @@ def _filter_lines(
     last: int,
     mirrored: tuple[bool, bool],
     last_power: float,
-    limits: tuple[float, float],
+    bound: float,
     out: NDArray[np.float64],
-) -> int:
-    """Filter lines along the first axis, many side by side; return how often a state stayed unknown."""
+) -> float:
+    """Filter lines along the first axis, many side by side; return how far apart two possible states were left."""
     n_rows, n_lines = lines.shape
     states = np.empty((n_rows, _LANES))
-    apart = 0
+    apart = 0.0
     for begin in range(0, n_lines, _LANES):
-        apart += _forwards(lines, begin, first, mirrored, last_power, limits, states)
-        apart += _backwards(states, begin, first, last, mirrored[1], limits, out)
+        apart = max(apart, _forwards(lines, begin, first, mirrored, last_power, bound, states))
+        apart = max(apart, _backwards(states, begin, first, last, mirrored[1], bound, out))
     return apart
