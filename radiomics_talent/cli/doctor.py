@@ -12,12 +12,19 @@ from importlib.util import find_spec
 
 import typer
 
-_EXPECTED_RADIOMICS = "pyradiomics"
-_MEND_PYRADIOMICS = (
+_REFERENCES = {
+    "pyradiomics": ("3.0.1", "(3.1.0 on the registry is broken)"),
+    "pyradiomics-bhklab": ("3.1.4", "(the one that was compared with 3.0.1)"),
+}
+"""Distributions of the module radiomics that compute the definition, each with its version and why that one."""
+_MEND_REFERENCE = (
     "python -m pip install numpy 'setuptools<81' wheel && "
-    "python -m pip install --no-build-isolation 'pyradiomics==3.0.1'"
+    "python -m pip install --no-build-isolation 'pyradiomics==3.0.1' 'scipy<1.17'"
+    if sys.version_info < (3, 12)
+    else "python -m pip install 'pyradiomics-bhklab==3.1.4' 'scipy<1.17'"
 )
-_FIND_VERSION = "import radiomics; from radiomics import _cmatrices, _cshape; print(radiomics.__version__)"
+_FIND_NATIVE = "import radiomics_talent.features.native.compute"  # Numba, and a place where its code can be kept
+_FIND_REFERENCE = "import radiomics; from radiomics import _cmatrices, _cshape"
 _DECODERS = {
     "uncompressed, deflated, RLE": (("pydicom", "pydicom"),),
     "JPEG (baseline, extended, lossless)": (("gdcm", "python-gdcm"), ("libjpeg", "pylibjpeg-libjpeg")),
@@ -45,7 +52,7 @@ def doctor(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) ->
 
     Example: radiomics-talent doctor
     """
-    items = [*_system(), *_dependencies(), *_radiomics(), *_decoders()]
+    items = [*_system(), *_dependencies(), _native(), *_reference(), *_decoders()]
     if as_json:
         import json
 
@@ -77,7 +84,13 @@ def _system() -> list[Item]:
     python_ok = sys.version_info >= (3, 11)
     return [
         Item("system", "radiomics-talent", __version__),
-        Item("system", "Python", platform.python_version(), python_ok, "" if python_ok else "install Python 3.11"),
+        Item(
+            "system",
+            "Python",
+            platform.python_version(),
+            python_ok,
+            "" if python_ok else "install Python 3.11 or later",
+        ),
         Item("system", "operating system", platform.platform()),
         Item("system", "processors", f"{cores} usable"),
         Item("system", "memory", _memory()),
@@ -102,11 +115,12 @@ def _dependencies() -> list[Item]:
     except metadata.PackageNotFoundError:
         mend = "python -m pip install ."
         return [Item("dependencies", "radiomics-talent", "not installed, only on the path", ok=False, mend=mend)]
+    extra = "reference" if _radiomics() else ""  # what the reference engine needs counts where it is installed
     wanted: dict[str, SpecifierSet] = {}  # the program and its extra may both name a distribution
     for requirement in sorted((Requirement(t) for t in texts), key=lambda r: r.name.lower()):
-        if requirement.marker and not requirement.marker.evaluate({"extra": "reference"}):
+        if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
             continue
-        if requirement.name.lower() != _EXPECTED_RADIOMICS:  # judged by the module that it supplies
+        if requirement.name.lower() not in _REFERENCES:  # judged by the module that they supply
             wanted[requirement.name] = wanted.get(requirement.name, SpecifierSet()) & requirement.specifier
     return [_dependency(name, str(specifier), specifier.contains) for name, specifier in wanted.items()]
 
@@ -122,42 +136,63 @@ def _dependency(name: str, wanted: str, fits: object) -> Item:
     return Item("dependencies", name, version)
 
 
-def _radiomics() -> list[Item]:
-    names = sorted(set(metadata.packages_distributions().get("radiomics", [])))
-    found = [f"{name} {metadata.version(name)}" for name in names]
+def _radiomics() -> list[str]:
+    """Return the distributions that supply the module radiomics."""
+    return sorted(set(metadata.packages_distributions().get("radiomics", [])))
+
+
+def _native() -> Item:
+    try:
+        version = metadata.version("numba")
+    except metadata.PackageNotFoundError:
+        mend = "python -m pip install numba"
+        return Item("engines", "native", "Numba is not installed", ok=False, mend=mend)
+    failure = _failure(_FIND_NATIVE)
+    mend = "python -m pip install --upgrade --force-reinstall numba" if failure else ""
+    return Item("engines", "native", f"Numba {version}" + (f": {failure}" if failure else ""), not failure, mend)
+
+
+def _reference() -> list[Item]:
+    names = _radiomics()
     if not names:
-        value = "no distribution supplies the module radiomics"
-        return [Item("PyRadiomics", "distribution", value, ok=False, mend=_MEND_PYRADIOMICS)]
-    removal = f"python -m pip uninstall --yes {' '.join(names)} && {_MEND_PYRADIOMICS}"
+        return [Item("engines", "reference", "PyRadiomics is not installed: optional, native computes the same")]
+    mend = f"python -m pip uninstall --yes {' '.join(names)} && {_MEND_REFERENCE}"
+    value, ok = _judged(names)
+    failure = _failure(_FIND_REFERENCE)
+    return [
+        Item("engines", "reference", value, ok, "" if ok else mend),
+        Item("engines", "reference: C extensions", failure or "import", not failure, mend if failure else ""),
+    ]
+
+
+def _judged(names: list[str]) -> tuple[str, bool]:
+    """Return what is to be said about the distributions of the module radiomics, and whether all is well."""
+    found = [f"{name} {metadata.version(name)}" for name in names]
     if len(names) > 1:
-        value = f"{' and '.join(found)} supply the same module and overwrite each other"
-        first = Item("PyRadiomics", "distribution", value, ok=False, mend=removal)
-    elif names[0].lower() != _EXPECTED_RADIOMICS:
-        value = f"{found[0]} is a fork; its features need not be PyRadiomics'"
-        first = Item("PyRadiomics", "distribution", value, ok=False, mend=removal)
-    else:
-        right = metadata.version(names[0]) == "3.0.1"
-        value = found[0] if right else f"{found[0]}, expected 3.0.1 (3.1.0 on the registry is broken)"
-        first = Item("PyRadiomics", "distribution", value, right, "" if right else removal)
-    return [first, _extensions(removal)]
+        return f"{' and '.join(found)} supply the same module and overwrite each other", False
+    expected = _REFERENCES.get(names[0].lower().replace("_", "-"))
+    if expected is None:
+        return f"{found[0]} is a fork that nobody compared; its features need not be PyRadiomics'", False
+    version, why = expected
+    right = metadata.version(names[0]) == version
+    return found[0] if right else f"{found[0]}, expected {version} {why}", right
 
 
-def _extensions(mend: str) -> Item:
-    """Import the compiled parts in a process of its own: a bad build may crash it."""
+def _failure(code: str) -> str:
+    """Import compiled parts in a process of its own, which a bad build may crash; return what went wrong, or ""."""
     try:
         run = subprocess.run(  # noqa: S603 (our own interpreter, a constant)
-            [sys.executable, "-W", "ignore", "-c", _FIND_VERSION],
+            [sys.executable, "-W", "ignore", "-c", code],
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Item("PyRadiomics", "C extensions", "importing them takes forever", ok=False, mend=mend)
+        return "importing takes forever"
     if run.returncode == 0:
-        return Item("PyRadiomics", "C extensions", "import")
-    last = (run.stderr.strip().splitlines() or ["the process crashed"])[-1]
-    return Item("PyRadiomics", "C extensions", f"do not import: {last}", ok=False, mend=mend)
+        return ""
+    return f"does not import: {(run.stderr.strip().splitlines() or ['the process crashed'])[-1]}"
 
 
 def _decoders() -> list[Item]:

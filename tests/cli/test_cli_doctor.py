@@ -1,5 +1,6 @@
 import importlib
 import json
+import sys
 from importlib import metadata
 
 import pytest
@@ -16,14 +17,28 @@ def report():
     return result.exit_code, data["ok"], {i["name"]: i for i in data["items"]}
 
 
+def only(monkeypatch, *names, versions=None):
+    """Have the module radiomics come from these distributions alone."""
+    version = metadata.version
+    monkeypatch.setattr(doctor.metadata, "packages_distributions", lambda: {"radiomics": list(names)})
+    monkeypatch.setattr(doctor.metadata, "version", lambda n: (versions or {}).get(n) or version(n))
+    monkeypatch.setattr(doctor, "_FIND_REFERENCE", "pass")
+
+
 def test_all_is_well_here():
     code, ok, items = report()
     assert (code, ok) == (0, True)
-    assert items["distribution"]["value"].startswith("pyradiomics 3.0.1")
-    assert items["C extensions"]["value"] == "import"
+    assert items["native"]["value"] == f"Numba {metadata.version('numba')}"
     assert "pyjpegls" in items["JPEG-LS"]["value"]
     text = CliRunner().invoke(app, ["doctor"])
     assert "all is well" in text.output
+
+
+def test_reference_engine_is_there():
+    pytest.importorskip("radiomics")
+    items = report()[2]
+    assert items["reference"]["value"].startswith("pyradiomics")
+    assert items["reference: C extensions"]["value"] == "import"
 
 
 def test_every_line_is_there_once():
@@ -32,36 +47,61 @@ def test_every_line_is_there_once():
     assert names.count("scipy") == 1
 
 
+def test_reference_engine_is_optional_and_so_is_what_it_needs(monkeypatch):
+    only(monkeypatch, versions={"scipy": "1.18.1"})
+    code, ok, items = report()
+    assert (code, ok) == (0, True)
+    assert "optional" in items["reference"]["value"]
+    assert "reference: C extensions" not in items
+    only(monkeypatch, "pyradiomics", versions={"pyradiomics": "3.0.1", "scipy": "1.18.1"})
+    assert "<1.17" in report()[2]["scipy"]["mend"]
+
+
+@pytest.mark.parametrize(("name", "version"), [("pyradiomics", "3.0.1"), ("pyradiomics_bhklab", "3.1.4")])
+def test_either_reference_is_right(monkeypatch, name, version):
+    only(monkeypatch, name, versions={name: version})
+    assert [(i.value, i.ok) for i in doctor._reference()] == [(f"{name} {version}", True), ("import", True)]
+
+
 @pytest.mark.parametrize(
-    ("names", "value"),
+    ("versions", "value"),
     [
-        ([], "no distribution supplies the module radiomics"),
-        (["pyradiomics-bhklab"], "is a fork"),
-        (["pyradiomics", "pyradiomics-bhklab"], "overwrite each other"),
+        ({"pyradiomics": "3.1.0"}, "expected 3.0.1"),
+        ({"pyradiomics-bhklab": "3.2.0"}, "expected 3.1.4"),
+        ({"pyradiomics-cuda": "1.0"}, "is a fork"),
+        ({"pyradiomics": "3.0.1", "pyradiomics-bhklab": "3.1.4"}, "overwrite each other"),
     ],
 )
-def test_wrong_radiomics(monkeypatch, names, value):
-    version = metadata.version
-    monkeypatch.setattr(doctor.metadata, "packages_distributions", lambda: {"radiomics": names})
-    monkeypatch.setattr(doctor.metadata, "version", lambda n: "3.1.4" if n.startswith("pyradiomics") else version(n))
+def test_wrong_reference(monkeypatch, versions, value):
+    only(monkeypatch, *versions, versions=versions)
     code, ok, items = report()
     assert (code, ok) == (1, False)
-    assert value in items["distribution"]["value"]
-    assert "--no-build-isolation 'pyradiomics==3.0.1'" in items["distribution"]["mend"]
+    assert value in items["reference"]["value"]
+    right = "'pyradiomics==3.0.1'" if sys.version_info < (3, 12) else "'pyradiomics-bhklab==3.1.4'"
+    mend = items["reference"]["mend"]
+    assert mend.startswith(f"python -m pip uninstall --yes {' '.join(versions)} && ")
+    assert right in mend
 
 
-def test_broken_version(monkeypatch):
-    monkeypatch.setattr(doctor.metadata, "version", lambda n: "3.1.0")
-    assert not doctor._radiomics()[0].ok
+def test_engines_that_do_not_import(monkeypatch):
+    only(monkeypatch, "pyradiomics", versions={"pyradiomics": "3.0.1"})
+    monkeypatch.setattr(doctor, "_FIND_NATIVE", "import no_such_module")
+    monkeypatch.setattr(doctor, "_FIND_REFERENCE", "import os; os.abort()")
+    native, extensions = doctor._native(), doctor._reference()[1]
+    assert "No module named 'no_such_module'" in native.value
+    assert "--force-reinstall numba" in native.mend
+    assert extensions.value == "does not import: the process crashed"
+    assert "uninstall" in extensions.mend
+    assert not native.ok
+    assert not extensions.ok
 
 
-def test_extensions_that_do_not_import(monkeypatch):
-    monkeypatch.setattr(doctor, "_FIND_VERSION", "import no_such_module")
-    item = doctor._extensions("mend it")
-    assert not item.ok
-    assert "No module named 'no_such_module'" in item.value
-    monkeypatch.setattr(doctor, "_FIND_VERSION", "import os; os.abort()")
-    assert "the process crashed" in doctor._extensions("mend it").value
+def test_numba_is_needed(monkeypatch):
+    def version(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    assert (doctor._native().ok, doctor._native().mend) == (False, "python -m pip install numba")
 
 
 def test_missing_dependency_and_decoder(monkeypatch):
