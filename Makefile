@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 LOCKS  := requirements/uv.txt requirements/lock.txt requirements/build.txt
 
-.PHONY: setup demo models test test-fast lint docs bench lock clean
+.PHONY: setup demo models test test-fast test-installs lint docs bench lock clean
 
 setup: $(STAMP)
 
@@ -34,6 +34,10 @@ test: setup
 
 test-fast: setup
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests
+
+# The wheel in an empty environment of every Python that is found, about two minutes each; `make test` takes two of them.
+test-installs: setup
+	RADIOMICS_TALENT_INSTALLS=all $(BIN)/python -m pytest tests/test_install.py
 
 lint: setup
 	$(BIN)/ruff check .
