@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from radiomics_talent.imaging.geometry import Box
 
 MARGIN = 48
-"""Voxels beside the part that is asked for: enough for all but a line in about ten million of ordinary tissue (and no\nfewer than `_HORIZON`)."""
+"""Voxels beside the part that is asked for (no fewer than `_HORIZON`): in ordinary tissue, enough for all but a line
+in about ten million."""
 WIDE_MARGIN = 96
 """Enough in regions of zeros, where states fade."""
 

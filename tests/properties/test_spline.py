@@ -69,7 +69,7 @@ def assert_the_bits_of_itk(image: sitk.Image, grid: Geometry) -> None:
     np.testing.assert_array_equal(ours, wanted)
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(scans_and_grids())
 def test_any_grid_in_any_scan(case):
     image, grid = case
@@ -79,7 +79,7 @@ def test_any_grid_in_any_scan(case):
 
 
 @pytest.mark.slow
-@settings(max_examples=20000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(scans_and_grids())
 def test_any_grid_in_any_scan_at_length(case):
     image, grid = case
