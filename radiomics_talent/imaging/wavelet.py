@@ -142,7 +142,7 @@ def _halves(
 
 
 def _inside(band: NDArray[Any], box: Box, spans: list[tuple[int, int]]) -> NDArray[Any]:
-    """Cut a band to the box and copy it, so that it does not keep a larger one alive."""
+    """Cut a band to the box."""
     inside = tuple(slice(s.start - w, s.stop - w) for s, (w, _) in zip(box.slices_zyx, spans, strict=True))
     return np.ascontiguousarray(band[inside])
 
