@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from radiomics_talent.cli.compilation import compile_engine
 from radiomics_talent.cli.jobs import usable_cpus
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def extract(
     if out is None and not dry_run:
         raise ConfigError("--out is missing; name the run folder, or ask for --dry-run")
     table, excluded = _lesions(cohort, reviewed=reviewed)
+    compile_engine(settings)
     if dry_run:
         _dry_run(table, excluded, settings, jobs or usable_cpus(), timeout or None, as_json=as_json)
         return

@@ -95,6 +95,7 @@ def plan_extraction(
         With a forecast or a failure for every lesion.
     """
     check_arguments(jobs, timeout_s)
+    engine.make_ready(settings)
     outcomes: dict[tuple[int, int], Outcome] = {}
     clock = time.monotonic()
 

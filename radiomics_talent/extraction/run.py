@@ -26,7 +26,7 @@ from radiomics_talent.extraction.provenance import RunFacts, provenance_record, 
 from radiomics_talent.extraction.store import open_run, write_outputs
 from radiomics_talent.extraction.verification import DisagreementError, rows_to_verify, stop_at_disagreement
 from radiomics_talent.extraction.worker import ScanTask, extract_scan
-from radiomics_talent.features.engine import check_engines, engine_of
+from radiomics_talent.features.engine import engine_of, make_ready
 from radiomics_talent.features.table import KEY_COLUMNS, FeatureTable
 from radiomics_talent.findings import Finding
 
@@ -153,7 +153,7 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
         After a clean end: what was complete is in the table.
     """
     check_arguments(jobs, timeout_s)
-    check_engines(settings, verify=verify > 0)
+    make_ready(settings, verify=verify > 0)
     with open_run(Path(out), settings) as folder, _logged_to(folder.log), interrupts() as noted:
         started, clock = _now(), time.monotonic()
         blank = ScanTask(

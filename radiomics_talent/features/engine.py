@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     Engine = Literal["native", "reference"]
 
 __all__ = [
-    "MOST_GREY_LEVELS", "RELATIVE_TOLERANCE", "LesionFeatures", "Prepared", "Verification", "check_engines",
-    "engine_of", "extract", "filtered_voxels", "grey_levels", "prepare", "verify",
+    "MOST_GREY_LEVELS", "RELATIVE_TOLERANCE", "LesionFeatures", "Prepared", "Verification", "engine_of", "extract",
+    "filtered_voxels", "grey_levels", "is_installed", "make_ready", "prepare", "verify",
 ]  # fmt: skip
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-9, 1e-12
@@ -97,14 +97,14 @@ def extract(
 
 
 def engine_of(settings: ExtractionSettings) -> Engine:
-    """Return the engine that computes: ``auto`` is native where Numba is installed, and reference elsewhere."""
-    if settings.engine != "auto":
-        return settings.engine
-    return "native" if find_spec("numba") is not None else "reference"
+    """Return the engine that computes; ``auto`` is native, which lacks no image type and no setting."""
+    return "native" if settings.engine == "auto" else settings.engine
 
 
-def check_engines(settings: ExtractionSettings, *, verify: bool = False) -> None:
-    """Refuse settings whose engine is not installed.
+def make_ready(settings: ExtractionSettings, *, verify: bool = False) -> None:
+    """Refuse settings whose engine is not installed, and compile the native engine where that has not been done.
+
+    To be called before processes begin, or each would compile for itself.
 
     Parameters
     ----------
@@ -119,14 +119,20 @@ def check_engines(settings: ExtractionSettings, *, verify: bool = False) -> None
         An engine's package is absent.
     """
     chosen = engine_of(settings)
-    for engine, module, needed in (
-        ("native", "numba", chosen == "native" or verify),
-        ("reference", "radiomics", chosen == "reference" or verify),
-    ):
-        if needed and find_spec(module) is None:
+    needed: dict[Engine, str] = {chosen: f"engine: {chosen}"}
+    if verify:
+        needed["reference" if chosen == "native" else "native"] = "--verify"
+    for engine, asked in needed.items():
+        if not is_installed(engine):
             package = "Numba" if engine == "native" else "PyRadiomics"
-            why = "engine: " + engine if chosen == engine else "--verify"
-            raise ConfigError(f"{why} needs {package}, which is not installed; `radiomics-talent doctor` says how")
+            raise ConfigError(f"{asked} needs {package}, which is not installed; `radiomics-talent doctor` says how")
+    if "native" in needed:
+        import_module("radiomics_talent.features.native.warm_up").warm_up()
+
+
+def is_installed(engine: Engine) -> bool:
+    """Tell whether the package that an engine computes with is there."""
+    return find_spec("numba" if engine == "native" else "radiomics") is not None
 
 
 def _computed(prepared: Prepared, settings: ExtractionSettings, engine: Engine) -> LesionFeatures:

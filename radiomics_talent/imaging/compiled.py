@@ -7,7 +7,8 @@ written: no fast-math and no fused multiply-add, because others' bits are what o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Function = TypeVar("Function", bound="Callable[..., object]")
+
+_kernels: list[Any] = []
 
 
 def kernel(function: Function) -> Function:
@@ -29,6 +32,27 @@ def kernel(function: Function) -> Function:
     -------
     callable
         Of the same arguments. It holds no lock, so threads run it side by side; a division by zero gives what
-        NumPy gives.
+        NumPy gives. Where no folder of Numba's can be written, the machine code lives as long as the process.
     """
-    return cast("Function", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        compiled = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        compiled = numba.njit(**options)(function)
+    _kernels.append(compiled)
+    return cast("Function", compiled)
+
+
+def compiled_files() -> tuple[Path, ...]:
+    """Return the files in which the machine code of every imported kernel is listed, where it is kept on disk."""
+    found: set[Path] = set()
+    for one in _kernels:
+        folder = one.stats.cache_path
+        if folder is not None and one.signatures:
+            found.update(Path(folder).glob(f"*{one.py_func.__qualname__}-{one.py_func.__code__.co_firstlineno}.*.nbi"))
+    return tuple(sorted(found))
+
+
+def n_compiled() -> int:
+    """Return how many functions this process has compiled because their machine code was not on disk."""
+    return sum(sum(one.stats.cache_misses.values()) for one in _kernels)

@@ -2,31 +2,27 @@
 
 ITK weights 4 x 4 x 4 spline coefficients (`radiomics_talent.imaging.spline_coefficients`) for each value. Integer
 voxels are cut towards zero afterwards, so where a scan is constant (air) or the grids coincide, the last bit of a sum
-is a whole grey level. Hence positions, weights, products and sums are here in ITK's own order of operations: positions
-are those of its ``ResampleImageFilter`` on the whole scan, which interpolates the points of a row between its two
-ends. All of this holds where compilers leave multiplications and additions apart: `KEEPS_BITS`.
+is a whole grey level. Hence positions (`radiomics_talent.imaging.grid_rows`), weights, products and sums are here in
+ITK's own order of operations. All of this holds where compilers leave multiplications and additions apart:
+`KEEPS_BITS`.
 """
 
 from __future__ import annotations
 
 import math
-import platform
 from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
 
 from radiomics_talent.imaging.compiled import kernel
 from radiomics_talent.imaging.geometry import Box
+from radiomics_talent.imaging.grid_rows import KEEPS_BITS, grid_rows
 from radiomics_talent.imaging.spline_coefficients import spline_coefficients
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from radiomics_talent.imaging.geometry import Geometry
-
-KEEPS_BITS = platform.machine().lower() in {"x86_64", "amd64"}
-"""Whether ITK, as it is distributed for this machine, rounds after every operation (ARM builds fuse them)."""
 
 
 def cubic_spline(values_zyx: NDArray[np.generic], frame: Geometry, grid: Geometry) -> NDArray[np.float64] | None:
@@ -51,7 +47,7 @@ def cubic_spline(values_zyx: NDArray[np.generic], frame: Geometry, grid: Geometr
     """
     if not KEEPS_BITS or 2 in frame.size:
         return None
-    starts, vectors = _rows(frame, grid)
+    starts, vectors = grid_rows(frame, grid)
     result = np.zeros(grid.size[::-1])
     box = _support(starts, vectors, grid.size[0], frame.size)
     if box is None:
@@ -65,28 +61,6 @@ def cubic_spline(values_zyx: NDArray[np.generic], frame: Geometry, grid: Geometr
 
 
 # Positions
-
-
-def _rows(frame: Geometry, grid: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return where each row of the grid starts and how far it goes, shape (z, y, 3), in voxels of the scan."""
-    # ITK's own inverse, column by column: its rounding is part of every position.
-    unplaced = sitk.Image([1, 1, 1], sitk.sitkUInt8)
-    unplaced.SetSpacing(frame.spacing_mm)
-    unplaced.SetDirection(frame.direction)
-    inverse = np.array([unplaced.TransformPhysicalPointToContinuousIndex(unit) for unit in np.eye(3).tolist()]).T
-    steps = grid.axes * np.asarray(grid.spacing_mm)
-    n_x, n_y, n_z = grid.size
-    y, z = np.arange(n_y, dtype=np.float64)[:, None], np.arange(n_z, dtype=np.float64)[:, None, None]
-
-    def indices(x: float) -> NDArray[np.float64]:
-        points = np.asarray(grid.origin_mm) + steps[:, 0] * x + steps[:, 1] * y + steps[:, 2] * z
-        offset = points - np.asarray(frame.origin_mm)
-        return np.asarray(
-            inverse[:, 0] * offset[..., :1] + inverse[:, 1] * offset[..., 1:2] + inverse[:, 2] * offset[..., 2:]
-        )
-
-    starts = indices(0.0)
-    return starts, indices(float(n_x)) - starts
 
 
 def _support(

@@ -1,0 +1,27 @@
+"""The native engine's first run on a machine, told on the screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from radiomics_talent.settings import ExtractionSettings
+
+
+def compile_engine(settings: ExtractionSettings) -> None:
+    """Compile the native engine where that has not been done, and say so; it takes about a minute, once a machine."""
+    from radiomics_talent.features.engine import engine_of, is_installed
+
+    if engine_of(settings) != "native" or not is_installed("native"):
+        return
+    from radiomics_talent.features.native.warm_up import warm_up
+
+    seconds = warm_up(
+        lambda: typer.echo(
+            "compiling the native engine for this machine, which takes about a minute, once ...", err=True
+        )
+    )
+    if seconds:
+        typer.echo(f"compiled in {seconds:.0f} s", err=True)

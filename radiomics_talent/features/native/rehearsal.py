@@ -1,0 +1,51 @@
+"""A small invented lesion that makes every compiled function run once, for each kind of image that there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from radiomics_talent.features.native.compute import compute
+from radiomics_talent.features.prepared import prepare
+from radiomics_talent.imaging.geometry import Geometry
+from radiomics_talent.imaging.lesion_voxels import LesionVoxels
+from radiomics_talent.settings import ExtractionSettings
+
+_EVERY_IMAGE: dict[str, Any] = {
+    "Original": {}, "LoG": {"sigma": [1.0]}, "Wavelet": {}, "Square": {}, "SquareRoot": {}, "Logarithm": {},
+    "Exponential": {}, "Gradient": {}, "LBP2D": {}, "LBP3D": {},
+}  # fmt: skip
+_SIZE_ZYX = (14, 22, 24)
+
+
+def compute_everything() -> None:
+    """Compute all features of all image types, resampled and not, in 3D and 2D, from integers and floats."""
+    resampled = {"resampledPixelSpacing": [1, 1, 1], "binWidth": 20}
+    as_scanned = {"binWidth": 20, "weightingNorm": "euclidean", "distances": [1, 2]}
+    texture = [name for name in ExtractionSettings().featureClass if name != "shape"]
+    flat = dict.fromkeys((*texture, "shape2D"))
+    runs: list[tuple[int, dict[str, Any]]] = [
+        (6, {"imageType": _EVERY_IMAGE, "setting": resampled}),
+        (
+            6,
+            {"imageType": _EVERY_IMAGE, "setting": {"binWidth": 20, "weightingNorm": "euclidean", "distances": [1, 2]}},
+        ),
+        (1, {"featureClass": flat, "setting": {"force2D": True, "force2Ddimension": 0, "binCount": 8}}),
+    ]
+    for slices, settings in runs:
+        for dtype in (np.int16, np.float32, np.float64):
+            _compute(slices, dtype, ExtractionSettings.model_validate(settings))
+
+
+def _compute(slices: int, dtype: type, settings: ExtractionSettings) -> None:
+    noise = np.random.default_rng(0).normal(60, 40, _SIZE_ZYX)
+    image = sitk.GetImageFromArray(noise.round().astype(dtype))
+    image.SetSpacing((0.8, 0.8, 1.5))
+    mask = np.zeros(_SIZE_ZYX, dtype=bool)
+    mask[4 : 4 + slices, 6:15, 7:16] = True
+    mask[4, 6:8, 7] = False
+    lesion = LesionVoxels.of(mask, Geometry.of(image))
+    assert lesion is not None, "it has just been drawn"
+    compute(prepare(image, lesion, settings), settings)
