@@ -68,7 +68,10 @@ def zone_features(grey: GreyLevels, settings: TextureSettings, wanted: Collectio
         The image is one voxel wide in every direction looked in.
     """
     offsets = of.unit_offsets(grey.levels_zyx.shape, settings)
-    table, large = _zones(of.bordered(grey.levels_zyx), offsets, grey.highest)
+    padded = of.bordered(grey.levels_zyx)
+    steps = of.flat_steps(offsets, padded.shape)
+    equal = of.equal_neighbours(padded.reshape(-1), steps)
+    table, large = _zones(padded.reshape(-1), equal, steps.astype(np.uint32), _not_adjacent(offsets), grey.highest)
     levels, sizes = np.nonzero(table)
     counts = table[levels, sizes]
     if len(large):
@@ -83,34 +86,28 @@ def zone_features(grey: GreyLevels, settings: TextureSettings, wanted: Collectio
     return {name: float(features[_COLUMNS[name]]) for name in wanted}
 
 
+def _not_adjacent(offsets: NDArray[np.int64]) -> NDArray[np.int16]:
+    """Return for each offset the bits of those after it in the list that are no neighbours of it."""
+    apart = np.abs(offsets[:, None] - offsets).max(axis=2) > 1
+    return np.asarray((np.triu(apart) << np.arange(len(offsets))).sum(axis=1), dtype=np.int16)
+
+
 @kernel
 def _zones(
-    padded: NDArray[np.int32], offsets: NDArray[np.int64], highest: int
+    levels: NDArray[np.int32],
+    equal: NDArray[np.int16],
+    steps: NDArray[np.uint32],
+    not_adjacent: NDArray[np.int16],
+    highest: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return zones by level and size below `_SMALL`, and the others as level << 32 | size.
 
     Union-find in array order: a voxel's root always comes before it, so one more pass settles every root.
     """
-    _, ny, nx = padded.shape
-    levels = padded.reshape(-1)
-    back = ((offsets[:, 0] * ny + offsets[:, 1]) * nx + offsets[:, 2]).astype(np.uint32)
-    equal = _equal_neighbours(levels, back)
-    others = _not_adjacent(offsets)
     inside = np.flatnonzero(levels).astype(np.uint32)
     root = np.zeros(levels.size, np.uint32)
     for k in range(inside.size):
-        voxel = own = inside[k]
-        left = equal[voxel]
-        while left:
-            d = _BIT_NUMBER[np.uint8((left & -left) % 37)]
-            left &= others[d]  # neighbours that touch this one are united with it already
-            found = _root(root, np.uint32(voxel - back[d]))
-            if own < found:
-                root[found] = own
-            elif found < own:
-                root[own] = found
-                own = found
-        root[voxel] = own
+        _unite(root, inside[k], equal[inside[k]], steps, not_adjacent)
     size = np.zeros(levels.size, np.int64)
     for k in range(inside.size):
         voxel = inside[k]
@@ -130,27 +127,25 @@ def _zones(
 
 
 @kernel
-def _equal_neighbours(levels: NDArray[np.int32], back: NDArray[np.uint32]) -> NDArray[np.int16]:
-    """Return for each voxel a bit for each neighbour before it that has its level."""
-    equal = np.zeros(levels.size, np.int16)
-    first = back.max()  # what comes before is the border
-    for d in range(back.size):
-        bit = np.int16(1 << d)
-        here, there, bits = levels[first:], levels[first - back[d] : levels.size - back[d]], equal[first:]
-        for i in range(here.size):
-            bits[i] |= bit if here[i] == there[i] else np.int16(0)
-    return equal
-
-
-@kernel
-def _not_adjacent(offsets: NDArray[np.int64]) -> NDArray[np.int16]:
-    """Return for each offset the bits of those after it in the list that are no neighbours of it."""
-    others = np.zeros(offsets.shape[0], np.int16)
-    for d in range(offsets.shape[0]):
-        for other in range(d + 1, offsets.shape[0]):
-            if np.abs(offsets[d] - offsets[other]).max() > 1:
-                others[d] |= np.int16(1 << other)
-    return others
+def _unite(
+    root: NDArray[np.uint32],
+    voxel: np.uint32,
+    equal: np.int16,
+    steps: NDArray[np.uint32],
+    not_adjacent: NDArray[np.int16],
+) -> None:
+    """Unite a voxel with the zones of its neighbours before it, of which `equal` has the bits."""
+    own = voxel
+    while equal:
+        d = _BIT_NUMBER[np.uint8((equal & -equal) % 37)]
+        equal &= not_adjacent[d]  # neighbours that touch this one are united with it already
+        found = _root(root, np.uint32(voxel - steps[d]))
+        if own < found:
+            root[found] = own
+        elif found < own:
+            root[own] = found
+            own = found
+    root[voxel] = own
 
 
 @kernel
@@ -160,3 +155,94 @@ def _root(root: NDArray[np.uint32], voxel: np.uint32) -> np.uint32:
         root[voxel] = root[root[voxel]]
         voxel = root[voxel]
     return voxel
+
+
+def zone_maps(
+    grey: GreyLevels,
+    centres_zyx: NDArray[np.intp],
+    radius: int,
+    settings: TextureSettings,
+    wanted: Collection[str],
+) -> dict[str, NDArray[np.float64]]:
+    """Return GLSZM features of the neighbourhood of each centre (PyRadiomics' ``voxelBased``).
+
+    Parameters
+    ----------
+    grey : GreyLevels
+        The image discretised; voxels of level 0 belong to no neighbourhood.
+    centres_zyx : ndarray of intp
+        (n, 3), inside the lesion.
+    radius : int
+        Infinity norm; in 2D within the slice of the centre.
+    settings, wanted
+        As for `zone_features`.
+
+    Returns
+    -------
+    dict of str to ndarray of float64
+        (n,) each, in the order of `wanted`.
+
+    Raises
+    ------
+    ExtractionError
+        The image is one voxel wide in every direction looked in.
+    """
+    offsets = of.unit_offsets(grey.levels_zyx.shape, settings)
+    window = of.Window.around(radius, settings)
+    padded = window.bordered(grey.levels_zyx)
+    levels = padded.reshape(-1)
+    equal = of.equal_neighbours(levels, of.flat_steps(offsets, padded.shape))
+    cells = window.cells(padded.shape, offsets)
+    steps = of.flat_steps(offsets, window.shape).astype(np.uint32)
+    found = []
+    for batch in of.batches(len(centres_zyx), cells.shape[1]):
+        corners = window.corners(centres_zyx[batch], padded.shape)
+        zones = _zones_around(levels, equal, corners, cells, steps, _not_adjacent(offsets), grey.highest)
+        found.append(of.matrix_features(LevelSizes(*zones)))
+    features = np.concatenate(found)
+    return {name: features[:, _COLUMNS[name]] for name in wanted}
+
+
+@kernel
+def _zones_around(
+    levels: NDArray[np.int32],
+    equal: NDArray[np.int16],
+    corners: NDArray[np.int64],
+    cells: NDArray[np.int64],
+    steps: NDArray[np.uint32],
+    not_adjacent: NDArray[np.int16],
+    highest: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64], NDArray[np.int64]]:
+    """Return the entries of the matrix of each window: union-find among its cells."""
+    n_cells = cells.shape[1]
+    width = n_cells + 1
+    table = np.zeros((highest + 1) * width, np.int32)
+    root, size = np.zeros(n_cells, np.uint32), np.zeros(n_cells, np.int32)
+    keys = np.empty(n_cells, np.int64)
+    room = corners.size * n_cells
+    out_levels, out_sizes, out_counts = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room)
+    starts = np.zeros(corners.size + 1, np.int64)
+    n_out = 0
+    for c in range(corners.size):
+        for k in range(n_cells):
+            _unite(root, np.uint32(k), np.int16(equal[corners[c] + cells[0, k]] & cells[1, k]), steps, not_adjacent)
+            size[k] = 0
+        for k in range(n_cells):
+            root[k] = root[root[k]]
+            size[root[k]] += 1
+        n_keys = 0
+        for k in range(n_cells):
+            level = levels[corners[c] + cells[0, k]]
+            if level > 0 and size[k] > 0:
+                key = level * width + size[k]
+                if table[key] == 0:
+                    keys[n_keys] = key
+                    n_keys += 1
+                table[key] += 1
+        for k in range(n_keys):
+            out_levels[n_out], out_sizes[n_out] = keys[k] // width, keys[k] % width
+            out_counts[n_out] = table[keys[k]]
+            table[keys[k]] = 0
+            n_out += 1
+        starts[c + 1] = n_out
+    return out_levels[:n_out], out_sizes[:n_out], out_counts[:n_out], starts

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from radiomics_talent.errors import ExtractionError
 from radiomics_talent.imaging.compiled import kernel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from radiomics_talent.features.native.texture_settings import TextureSettings
@@ -28,6 +30,11 @@ SIZE_VARIANCE, ENTROPY, LOW, HIGH, SMALL_LOW, SMALL_HIGH, LARGE_LOW, LARGE_HIGH 
 """Columns of `matrix_features`."""
 
 N_FEATURES = 16
+
+Number = TypeVar("Number", bound=np.generic)
+
+_BATCH = 200_000
+_TABLE = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +72,10 @@ def matrix_features(matrices: LevelSizes) -> NDArray[np.float64]:
     """
     highest = int(matrices.levels.max(initial=0))
     largest = int(matrices.sizes.max(initial=0))
-    return _features(matrices.levels, matrices.sizes, matrices.counts, matrices.starts, highest, largest)
+    # Counts of a small neighbourhood are whole numbers: their logarithms are looked up.
+    whole = bool((matrices.counts == np.floor(matrices.counts)).all())
+    logarithms = np.log2(np.maximum(np.arange(_TABLE if whole else 0), 1))
+    return _features(matrices.levels, matrices.sizes, matrices.counts, matrices.starts, highest, largest, logarithms)
 
 
 def unit_offsets(shape_zyx: tuple[int, ...], settings: TextureSettings) -> NDArray[np.int64]:
@@ -108,6 +118,93 @@ def bordered(levels_zyx: NDArray[np.int32]) -> NDArray[np.int32]:
     return padded
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The moving neighbourhood of a map.
+
+    Attributes
+    ----------
+    radius_zyx : tuple of int
+        Voxels on either side of the centre, by axis.
+    """
+
+    radius_zyx: tuple[int, int, int]
+
+    @classmethod
+    def around(cls, radius: int, settings: TextureSettings) -> Window:
+        """Return the window of a radius; in 2D it is one slice thick."""
+        flat = settings.force_2d_dimension if settings.force_2d else -1
+        z, y, x = (0 if axis == flat else radius for axis in range(3))
+        return cls((z, y, x))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Cells by axis."""
+        z, y, x = self.radius_zyx
+        return 2 * z + 1, 2 * y + 1, 2 * x + 1
+
+    def bordered(self, volume_zyx: NDArray[Number]) -> NDArray[Number]:
+        """Return the volume with a border of zeros that every window fits into."""
+        padded: NDArray[Number] = np.pad(volume_zyx, [(r, r) for r in self.radius_zyx])
+        return padded
+
+    def corners(self, centres_zyx: NDArray[np.intp], padded_shape: tuple[int, ...]) -> NDArray[np.int64]:
+        """Return where the window of each centre begins in the flat bordered volume."""
+        return np.asarray(np.ravel_multi_index(tuple(centres_zyx.T), padded_shape), dtype=np.int64)
+
+    def cells(self, padded_shape: tuple[int, ...], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return for each cell where it lies from the window's beginning in the flat bordered volume.
+
+        The second row has a bit for each offset that leads back from the cell to another cell of the window.
+        """
+        z, y, x = np.indices(self.shape).reshape(3, -1)
+        before = np.stack([z, y, x], axis=1)[:, None] - offsets
+        inside = ((before >= 0) & (before < self.shape)).all(axis=2)
+        return np.stack(
+            [np.ravel_multi_index((z, y, x), padded_shape), (inside << np.arange(len(offsets))).sum(axis=1)]
+        ).astype(np.int64)
+
+
+def batches(n: int, cells: int) -> Iterator[slice]:
+    """Yield slices of `n` centres whose matrices of so many cells each fit into the processor's cache."""
+    step = max(1, _BATCH // cells)
+    for start in range(0, n, step):
+        yield slice(start, min(start + step, n))
+
+
+def flat_steps(offsets: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return what each offset adds to an index of a flat array of that shape."""
+    return np.asarray((offsets[:, 0] * shape[1] + offsets[:, 1]) * shape[2] + offsets[:, 2], dtype=np.int64)
+
+
+@kernel
+def equal_neighbours(levels: NDArray[np.int32], steps: NDArray[np.int64]) -> NDArray[np.int16]:
+    """Return for each voxel a bit for each neighbour before it that has its level.
+
+    Parameters
+    ----------
+    levels : ndarray of int32
+        Flat, with a border of zeros.
+    steps : ndarray of int64
+        From `flat_steps`, at most 13.
+
+    Returns
+    -------
+    ndarray of int16
+        Of the size of `levels`; no bit where the level is 0.
+    """
+    equal = np.zeros(levels.size, np.int16)
+    first = steps.max()  # what comes before is the border
+    for d in range(steps.size):
+        bit = np.int16(1 << d)
+        here, there, bits = levels[first:], levels[first - steps[d] : levels.size - steps[d]], equal[first:]
+        for i in range(here.size):
+            bits[i] |= bit if here[i] == there[i] else np.int16(0)
+    for i in range(levels.size):
+        equal[i] &= np.int16(-1) if levels[i] > 0 else np.int16(0)
+    return equal
+
+
 @kernel
 def _features(
     levels: NDArray[np.int32],
@@ -116,56 +213,67 @@ def _features(
     starts: NDArray[np.int64],
     highest: int,
     largest: int,
+    logarithms: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Compute each feature beside its definition: i a level, j a size, c a count, N all counts, p = c / N."""
+    """Compute each feature beside its definition: i a level, j a size, c how often they meet."""
     n_matrices = starts.size - 1
     out = np.full((n_matrices, N_FEATURES), np.nan)
-    of_level = np.zeros(highest + 1)
-    of_size = np.zeros(largest + 1)
+    of_level, of_size = np.zeros(highest + 1), np.zeros(largest + 1)
+    squares = np.arange(max(highest, largest) + 1).astype(np.float64) ** 2
+    inverse = 1 / squares
     for m in range(n_matrices):
         total = voxels = level_sum = 0.0
         first, last = starts[m], starts[m + 1]
         for k in range(first, last):
-            of_level[levels[k]] += counts[k]
-            of_size[sizes[k]] += counts[k]
-            total += counts[k]
-            voxels += counts[k] * sizes[k]
-            level_sum += counts[k] * levels[k]
+            c = counts[k]
+            of_level[levels[k]] += c
+            of_size[sizes[k]] += c
+            total += c
+            voxels += c * sizes[k]
+            level_sum += c * levels[k]
         if total == 0:
             continue
         level_mean, size_mean = level_sum / total, voxels / total
-        row = out[m]
-        row[:] = 0.0
+        small = large = low = high = small_low = small_high = large_low = large_high = 0.0
+        level_variance = size_variance = of_levels = of_sizes = 0.0
         for k in range(first, last):
-            c, p = counts[k], counts[k] / total
-            i, j = float(levels[k]), float(sizes[k])
-            i2, j2 = i * i, j * j
-            row[SMALL] += c / j2
-            row[LARGE] += c * j2
-            row[LOW] += c / i2
-            row[HIGH] += c * i2
-            row[SMALL_LOW] += c / (i2 * j2)
-            row[SMALL_HIGH] += c * i2 / j2
-            row[LARGE_LOW] += c * j2 / i2
-            row[LARGE_HIGH] += c * (i2 * j2)
-            row[LEVEL_VARIANCE] += p * (i - level_mean) * (i - level_mean)
-            row[SIZE_VARIANCE] += p * (j - size_mean) * (j - size_mean)
-            row[ENTROPY] -= p * math.log2(p + _EPSILON)
+            c, i, j = counts[k], levels[k], sizes[k]
+            small += c * inverse[j]
+            large += c * squares[j]
+            low += c * inverse[i]
+            high += c * squares[i]
+            small_low += c * (inverse[i] * inverse[j])
+            small_high += c * (squares[i] * inverse[j])
+            large_low += c * (inverse[i] * squares[j])
+            large_high += c * (squares[i] * squares[j])
+            level_variance += c * ((i - level_mean) * (i - level_mean))
+            size_variance += c * ((j - size_mean) * (j - size_mean))
             # The square of a row's or a column's sum is added once: its first entry empties it.
-            row[LEVEL_NON_UNIFORMITY] += of_level[levels[k]] * of_level[levels[k]]
-            row[SIZE_NON_UNIFORMITY] += of_size[sizes[k]] * of_size[sizes[k]]
-            of_level[levels[k]] = of_size[sizes[k]] = 0.0
-        row[LEVEL_NON_UNIFORMITY_NORMALISED] = row[LEVEL_NON_UNIFORMITY] / (total * total)
-        row[SIZE_NON_UNIFORMITY_NORMALISED] = row[SIZE_NON_UNIFORMITY] / (total * total)
+            of_levels += of_level[i] * of_level[i]
+            of_sizes += of_size[j] * of_size[j]
+            of_level[i] = of_size[j] = 0.0
+        row = out[m]
+        row[SMALL], row[LARGE], row[LOW], row[HIGH] = small / total, large / total, low / total, high / total
+        row[SMALL_LOW], row[SMALL_HIGH] = small_low / total, small_high / total
+        row[LARGE_LOW], row[LARGE_HIGH] = large_low / total, large_high / total
+        row[LEVEL_NON_UNIFORMITY], row[SIZE_NON_UNIFORMITY] = of_levels / total, of_sizes / total
+        row[LEVEL_NON_UNIFORMITY_NORMALISED] = of_levels / (total * total)
+        row[SIZE_NON_UNIFORMITY_NORMALISED] = of_sizes / (total * total)
         row[PERCENTAGE] = total / voxels
-        row[SMALL] /= total
-        row[LARGE] /= total
-        row[LOW] /= total
-        row[HIGH] /= total
-        row[SMALL_LOW] /= total
-        row[SMALL_HIGH] /= total
-        row[LARGE_LOW] /= total
-        row[LARGE_HIGH] /= total
-        row[LEVEL_NON_UNIFORMITY] /= total
-        row[SIZE_NON_UNIFORMITY] /= total
+        row[LEVEL_VARIANCE], row[SIZE_VARIANCE] = level_variance / total, size_variance / total
+        row[ENTROPY] = _entropy(counts[first:last], total, logarithms)
     return out
+
+
+@kernel
+def _entropy(counts: NDArray[np.float64], total: float, logarithms: NDArray[np.float64]) -> float:
+    """Return -Σ p log2(p + ε); of few, whole counts from a table, where ε does not show."""
+    entropy = 0.0
+    if total < logarithms.size:
+        for k in range(counts.size):
+            entropy -= counts[k] * (logarithms[int(counts[k])] - logarithms[int(total)])
+        return entropy / total
+    for k in range(counts.size):
+        p = counts[k] / total
+        entropy -= p * math.log2(p + _EPSILON)
+    return entropy

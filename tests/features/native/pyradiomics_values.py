@@ -30,7 +30,20 @@ def features_of(family, values, mask, spacing=(1.0, 1.0, 1.0), names=(), **setti
 
 
 def assert_same(ours, theirs):
-    """Hold numbers to the tolerance of the engine: 1e-9 relative, 1e-12 near zero, NaN where they have NaN."""
+    """Hold numbers or maps to the tolerance of the engine: 1e-9 relative, 1e-12 near zero, NaN where they have NaN."""
     assert list(ours) == list(theirs)
     for name, value in theirs.items():
         np.testing.assert_allclose(ours[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def maps_of(family, values, mask, spacing=(1.0, 1.0, 1.0), names=(), **setting):
+    """Return PyRadiomics' maps of one class, as values at the voxels of the lesion in array order."""
+    module = importlib.import_module(f"radiomics.{family}")
+    cls = next(v for n, v in vars(module).items() if n.lower() == f"radiomics{family}")
+    logging.getLogger("radiomics").setLevel(logging.CRITICAL)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        computed = cls(*images(values, mask, spacing), voxelBased=True, **setting)
+        for name in names:
+            computed.enableFeatureByName(name)
+        return {name: sitk.GetArrayFromImage(volume)[mask] for name, volume in computed.execute().items()}

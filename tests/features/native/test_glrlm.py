@@ -2,10 +2,10 @@ import math
 
 import numpy as np
 import pytest
-from features.native.pyradiomics_values import assert_same, features_of
+from features.native.pyradiomics_values import assert_same, features_of, maps_of
 
 from radiomics_talent.errors import ExtractionError
-from radiomics_talent.features.native.glrlm import run_features
+from radiomics_talent.features.native.glrlm import run_features, run_maps
 from radiomics_talent.features.native.grey_levels import GreyLevels, discretise
 from radiomics_talent.features.native.texture_settings import TextureSettings
 
@@ -74,3 +74,27 @@ def test_numbers_are_those_of_pyradiomics(norm, flat):
     theirs = features_of("glrlm", values, mask, SPACING, **setting)
     settings = TextureSettings(force_2d=flat is not None, force_2d_dimension=flat or 0, weighting_norm=norm)
     assert_same(run_features(discretise(values, mask, settings), SPACING, settings, list(theirs)), theirs)
+
+
+@pytest.mark.parametrize("norm", [None, "euclidean"])
+@pytest.mark.parametrize("flat", [None, 1])
+@pytest.mark.parametrize("radius", [1, 2, 3])
+@pytest.mark.parametrize("masked", [True, False])
+def test_maps_are_those_of_pyradiomics(norm, flat, radius, masked):
+    pytest.importorskip("radiomics")
+    rng = np.random.default_rng(2)
+    values = rng.normal(40, 30, (5, 6, 7)).astype(np.int16)
+    mask = rng.random(values.shape) < 0.4
+    setting = {"force2D": flat is not None, "force2Ddimension": flat or 0, "weightingNorm": norm}
+    theirs = maps_of("glrlm", values, mask, SPACING, kernelRadius=radius, maskedKernel=masked, **setting)
+    settings = TextureSettings(force_2d=flat is not None, force_2d_dimension=flat or 0, weighting_norm=norm)
+    grey = discretise(values, mask if masked else np.ones_like(mask), settings)
+    assert_same(run_maps(grey, np.argwhere(mask), radius, SPACING, settings, list(theirs)), theirs)
+
+
+def test_a_map_of_one_direction_without_runs_has_pyradiomics_zeros():
+    levels = np.array([[[1, 0, 0, 2, 0, 0, 1]]], np.int32)
+    grey = GreyLevels(levels, np.array([1, 2]), 2)
+    maps = run_maps(grey, np.argwhere(levels), 1, SPACING, TextureSettings(), ["RunEntropy", "RunPercentage"])
+    assert maps["RunEntropy"].tolist() == [0, 0, 0]
+    assert np.isnan(maps["RunPercentage"]).all()

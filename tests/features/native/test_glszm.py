@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from features.native.pyradiomics_values import assert_same, features_of
+from features.native.pyradiomics_values import assert_same, features_of, maps_of
 from scipy import ndimage
 
 from radiomics_talent.errors import ExtractionError
-from radiomics_talent.features.native.glszm import zone_features
+from radiomics_talent.features.native.glszm import zone_features, zone_maps
 from radiomics_talent.features.native.grey_levels import GreyLevels, discretise
 from radiomics_talent.features.native.texture_settings import TextureSettings
 
@@ -67,3 +67,18 @@ def test_numbers_are_those_of_pyradiomics(flat):
     theirs = features_of("glszm", values, mask, force2D=flat is not None, force2Ddimension=flat or 0)
     settings = TextureSettings(force_2d=flat is not None, force_2d_dimension=flat or 0)
     assert_same(zone_features(discretise(values, mask, settings), settings, list(theirs)), theirs)
+
+
+@pytest.mark.parametrize("flat", [None, 1])
+@pytest.mark.parametrize("radius", [1, 2, 3])
+@pytest.mark.parametrize("masked", [True, False])
+def test_maps_are_those_of_pyradiomics(flat, radius, masked):
+    pytest.importorskip("radiomics")
+    rng = np.random.default_rng(2)
+    values = ndimage.gaussian_filter(rng.normal(0, 60, (5, 6, 7)), 0.5).astype(np.int16)
+    mask = rng.random(values.shape) < 0.6
+    setting = {"force2D": flat is not None, "force2Ddimension": flat or 0}
+    theirs = maps_of("glszm", values, mask, kernelRadius=radius, maskedKernel=masked, **setting)
+    settings = TextureSettings(force_2d=flat is not None, force_2d_dimension=flat or 0)
+    grey = discretise(values, mask if masked else np.ones_like(mask), settings)
+    assert_same(zone_maps(grey, np.argwhere(mask), radius, settings, list(theirs)), theirs)
