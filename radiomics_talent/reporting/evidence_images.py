@@ -143,7 +143,7 @@ def _grid(when_resampled: str) -> Callable[[Mapping[str, Any]], str]:
 def _first_bin(extraction: Mapping[str, Any]) -> str:
     if extraction["setting"]["binCount"]:
         return "not applicable: fixed bin number"
-    return "the largest multiple of the bin width that is not above the lesion's lowest value (PyRadiomics)"
+    return "the largest multiple of the bin width that is not above the lesion's lowest value (as PyRadiomics does)"
 
 
 def _matrix_aggregation(extraction: Mapping[str, Any]) -> str:
@@ -183,8 +183,7 @@ def extraction_method(facts: StudyFacts) -> str:
     """Tell which software computed the features."""
     if facts.model.extraction is None:
         return ""
-    version = facts.run.versions.get("pyradiomics", "") if facts.run else ""
-    engine = f"PyRadiomics {version}".strip() if facts.model.extraction["engine"] == "reference" else "another engine"
+    engine = words.engine(facts.model.extraction, facts.run.versions if facts.run else {})
     return f"{engine} within radiomics-talent {facts.program}; {words.texture(facts.model.extraction).split(',')[0]}"
 
 

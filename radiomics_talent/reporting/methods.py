@@ -159,10 +159,10 @@ def _features(facts: StudyFacts) -> list[str]:
     smallest = extraction["setting"]["minimumROISize"]
     told += [f"lesions of no more than {smallest} voxels were refused"] if smallest else []
     told.append(f"{words.discretisation(extraction)}; {words.texture(extraction)}")
-    version = facts.run.versions.get("pyradiomics", "") if facts.run else ""
+    engine = words.engine(extraction, facts.run.versions if facts.run else {})
     told.append(
-        f"{len(names)} columns of radiomic features{listed} were computed with PyRadiomics"
-        f"{f' {version}' if version else ''} [@vangriethuysen2017] on the image types {words.image_types(extraction)}"
+        f"{len(names)} columns of radiomic features{listed} were computed with {engine} [@vangriethuysen2017] on the "
+        f"image types {words.image_types(extraction)}"
     )
     told.append(
         "features are named as PyRadiomics names them; reporting follows the Image Biomarker Standardisation "
