@@ -1,0 +1,125 @@
+"""GLCM features as a lesion has them: means over the angles, with PyRadiomics' rules for what is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from radiomics_talent.features.native.glcm import GLCM_FEATURES, glcm_features
+from radiomics_talent.features.native.glcm_mcc import (
+    INEXACT,
+    ROUNDED,
+    general_second_eigenvalue,
+    second_eigenvalues,
+)
+from radiomics_talent.features.native.glcm_rounding import dense_tables, rounded_features
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from numpy.typing import NDArray
+
+    from radiomics_talent.features.native.grey_levels import GreyLevels
+    from radiomics_talent.features.native.neighbour_tables import PairTables
+    from radiomics_talent.features.native.texture_settings import TextureSettings
+
+_NORMS = ("infinity", "euclidean", "manhattan", "no_weighting")
+_SHADE, _CORRELATION = GLCM_FEATURES.index("ClusterShade"), GLCM_FEATURES.index("Correlation")
+_IMC2, _INVERSE_VARIANCE = GLCM_FEATURES.index("Imc2"), GLCM_FEATURES.index("InverseVariance")
+
+
+def glcm_values(tables: PairTables, grey: GreyLevels, wanted: Collection[str]) -> dict[str, float]:
+    """Average the features of a lesion over its angles.
+
+    Parameters
+    ----------
+    tables : PairTables
+        One table an angle, or one in all.
+    grey : GreyLevels
+        The lesion.
+    wanted : collection of str
+        Feature names.
+
+    Returns
+    -------
+    dict of str to float
+        By name; NaN where no angle has a pair, but MCC is 1 for a single level (as long as angles are not merged).
+    """
+    by_table, scale, rounded = glcm_features(tables, grey.present, grey.highest)
+    used = np.diff(tables.start) > 0
+    if not used.any():
+        return _empty(len(by_table), grey, wanted)
+    values = dict(zip(GLCM_FEATURES, by_table[used].mean(axis=0).tolist(), strict=True))
+    again = _hang_on_rounding(values["ClusterShade"], scale, rounded, used)
+    values["MCC"] = 1.0
+    if "MCC" in wanted and grey.present.size > 1:
+        mean = _mcc(tables, used, grey.present.size)
+        values["MCC"] = mean
+        again |= {"MCC"} if np.isnan(mean) else set()
+    again &= set(wanted)
+    if again:
+        values |= rounded_features(dense_tables(tables, used, grey.present.size), grey.present, again)
+    return {name: values[name] for name in wanted}
+
+
+def glcm_warnings(settings: TextureSettings, wanted: Collection[str]) -> tuple[str, ...]:
+    """Return what PyRadiomics logs about symmetry and weights, each sentence once.
+
+    Parameters
+    ----------
+    settings : TextureSettings
+        Symmetry and weights.
+    wanted : collection of str
+        Feature names.
+    """
+    said = []
+    norm = settings.weighting_norm
+    if norm is not None and norm not in _NORMS:
+        said.append(f'weigthing norm "{norm}" is unknown, W is set to 1')
+    unsymmetrical = {"JointAverage": "Joint Average", "SumSquares": "Sum of Squares"}
+    for name in wanted:
+        if name in unsymmetrical and not settings.symmetrical_glcm:
+            said.append(
+                f"The formula for GLCM - {unsymmetrical[name]} assumes that the GLCM is symmetrical, "
+                "but this is not the case."
+            )
+        if name == "SumAverage" and settings.symmetrical_glcm:
+            said.append("GLCM is symmetrical, therefore Sum Average = 2 * Joint Average, only 1 needs to be calculated")
+    return tuple(said)
+
+
+def _hang_on_rounding(
+    shade: float, scale: NDArray[np.float64], rounded: NDArray[np.int64], used: NDArray[np.bool_]
+) -> set[str]:
+    """Name the features whose value the order of PyRadiomics' sums decides."""
+    again = set()
+    if (rounded & 1).any():
+        again.add("Imc2")
+    # Only several tables, none of them taken out, are summed one term after another, as here.
+    if (used.size == 1 or not used.all()) and (rounded & 2).any():
+        again.add("Correlation")
+    largest = np.nanmax(scale)
+    if abs(shade) < 1e-6 * largest and largest > 1e-3:
+        again.add("ClusterShade")
+    return again
+
+
+def _mcc(tables: PairTables, used: NDArray[np.bool_], levels: int) -> float:
+    """Mean over angles; NaN where one hangs on rounding."""
+    squares, worth = second_eigenvalues(tables, levels)
+    if (worth == ROUNDED).any():
+        return np.nan
+    for t in np.flatnonzero(worth == INEXACT):
+        squares[t] = general_second_eigenvalue(dense_tables(tables, np.arange(used.size) == t, levels)[0, :, :, 0])
+    return float(np.sqrt(squares[used]).mean())
+
+
+def _empty(tables: int, grey: GreyLevels, wanted: Collection[str]) -> dict[str, float]:
+    """Values where no angle has a pair: PyRadiomics drops all of several angles, but not a single one."""
+    values = dict.fromkeys(wanted, np.nan)
+    if grey.present.size == 1:
+        name = "MCC" if tables > 1 else "InverseVariance"
+        if name in values:
+            values[name] = 1.0 if tables > 1 else 0.0
+    return values
