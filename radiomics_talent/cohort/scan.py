@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from radiomics_talent.cohort.compressed import is_damaged
 from radiomics_talent.cohort.nifti import DAMAGED, find_fault
-from radiomics_talent.dicom.ct import inspect_ct
+from radiomics_talent.dicom.ct import inspect_volume
 from radiomics_talent.dicom.folder import unreadable
 from radiomics_talent.dicom.headers import looks_like_dicom
 from radiomics_talent.dicom.selection import find_series
@@ -204,7 +204,7 @@ def _inspect_dicom(lesion: Lesion, settings: ExtractionSettings) -> tuple[tuple[
         found = find_series(lesion.image, lesion.series_uid or None)
     except InputError as error:
         return (_as_finding(error, "series-absent"),), None
-    findings, series = inspect_ct(found.files, settings.geometry, where=where)
+    findings, series = inspect_volume(found.instances, settings.geometry, where=where)
     findings = (*found.findings, *findings)
     if series is None or any(f.is_error for f in findings):
         return findings, None

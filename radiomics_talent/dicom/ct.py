@@ -107,7 +107,30 @@ def inspect_ct(
     findings, instances = _read_headers(files, where)
     if not instances:
         return _sorted(findings), None
-    layout = lay_out(instances, settings, where=where)
+    return inspect_volume(instances, settings, where=where, findings=findings)
+
+
+def inspect_volume(
+    instances: Sequence[Instance], settings: GeometrySettings, *, where: str, findings: Sequence[Finding] = ()
+) -> tuple[tuple[Finding, ...], CTSeries | None]:
+    """Read the voxels of one CT volume whose headers are read already.
+
+    Parameters
+    ----------
+    instances : sequence of Instance
+        The volume's, in any order.
+    settings, where
+        As for `load_ct`.
+    findings : sequence of Finding
+        What reading the headers has found.
+
+    Returns
+    -------
+    findings, series
+        As `inspect_ct`.
+    """
+    findings = list(findings)
+    layout = lay_out(sorted(instances, key=lambda i: i.path), settings, where=where)
     findings += layout.findings
     if layout.stack is None or any(f.is_error for f in findings):
         return _sorted([*findings, *layout.repeat_finding(where)]), None

@@ -35,17 +35,22 @@ class SeriesFiles:
 
     Attributes
     ----------
-    files : tuple of Path
-        Sorted along the slice normal.
+    instances : tuple of Instance
+        Their headers, sorted along the slice normal.
     sop_instance_uids : frozenset of str
         Of every image of the series that is there, also of its other volumes and localizers.
     findings : tuple of Finding
         What lies beside the files and could not be read; no errors.
     """
 
-    files: tuple[Path, ...]
+    instances: tuple[Instance, ...]
     sop_instance_uids: frozenset[str]
     findings: tuple[Finding, ...]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files alone."""
+        return tuple(i.path for i in self.instances)
 
 
 def find_series(folder: Path, series_uid: str | None) -> SeriesFiles:
@@ -84,7 +89,7 @@ def find_series(folder: Path, series_uid: str | None) -> SeriesFiles:
     same = [i for i in instances if i.series_instance_uid == mine]
     strays = find_strays(unread, (i.path for i in same))
     return SeriesFiles(
-        files=tuple(i.path for i in chosen[0].instances),
+        instances=tuple(chosen[0].instances),
         sop_instance_uids=frozenset(i.sop_instance_uid for i in same),
         findings=(stray_finding(strays, str(folder)),) if strays else (),
     )

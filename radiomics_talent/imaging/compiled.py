@@ -34,11 +34,10 @@ def kernel(function: Function) -> Function:
         Of the same arguments. It holds no lock, so threads run it side by side; a division by zero gives what
         NumPy gives. Where no folder of Numba's can be written, the machine code lives as long as the process.
     """
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        compiled = numba.njit(cache=True, **options)(function)
+        compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        compiled = numba.njit(**options)(function)
+        compiled = numba.njit(nogil=True, error_model="numpy")(function)
     _kernels.append(compiled)
     return cast("Function", compiled)
 
