@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 
     from radiomics_talent.imaging.geometry import Box
 
-_ROUNDING = 1e-9
-"""LoG values below this share of the image's largest value may be nothing but rounding error."""
+_NOTHING, _LITTLE = 1e-9, 1e-4
+"""LoG below the first share of the image's largest value may be rounding error alone; below the second, rounding may
+show in its last bits where the image is constant, or where all of the lesion is like that (a linear ramp)."""
+
+_CUBE = np.indices((3, 3, 3)).reshape(3, -1).T - 1
+"""Offsets (z, y, x) to a voxel's neighbours and itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,11 +161,20 @@ def _laplacian(scan: _Scan, sigma_mm: float, *, whole: bool) -> NDArray[np.float
     near = scan.box.padded((margins[0], margins[1], margins[2]), scan.size)
     if near.size != scan.size and not whole:
         values = laplacian_of_gaussian(scan.voxels_zyx, scan.spacing_mm, sigma_mm, scan.box, within=near)
-        # In a constant surrounding nothing is left but rounding error, and its sign decides a grey level.
-        smallest = np.abs(values[scan.mask_zyx]).min(initial=np.inf)
-        if smallest > _ROUNDING * _largest(scan.voxels_zyx[near.slices_zyx]):
+        if not _rounding_shows(values, scan, _largest(scan.voxels_zyx[near.slices_zyx])):
             return values
     return laplacian_of_gaussian(scan.voxels_zyx, scan.spacing_mm, sigma_mm, scan.box)
+
+
+def _rounding_shows(values: NDArray[np.float32], scan: _Scan, largest: np.float64) -> bool:
+    """Whether a part of the image may give other bits than the whole: its sign decides a grey level where all is 0."""
+    little = (np.abs(values) <= _LITTLE * largest) & scan.mask_zyx
+    if np.array_equal(little, scan.mask_zyx) or np.any(np.abs(values[little]) <= _NOTHING * largest):
+        return True
+    places = np.argwhere(little) + scan.box.lower[::-1]
+    around = np.clip(places[:, None, :] + _CUBE[None, :, :], 0, np.array(scan.voxels_zyx.shape) - 1)
+    blocks = scan.voxels_zyx[tuple(np.moveaxis(around, 2, 0))]
+    return bool(np.any(np.all(blocks == blocks[:, :1], axis=1)))
 
 
 def _wavelet(scan: _Scan, setting: Mapping[str, Any], warn: Callable[[str], None]) -> Iterator[FilteredImage]:

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 FEWEST_VOXELS = 4
 """A line needs four voxels: the recursions start from that many."""
 
-REACH_SIGMAS = 25.0
-"""Beyond this many sigmas the rounding to float32 hides a voxel: exp(-1.3732 · 25) is 1e-15, and from 22 on no bit
-differed in crops of noise and of tissue beside air. In a constant image, where rounding error is all, nothing hides."""
+REACH_SIGMAS = 27.0
+"""Beyond this many sigmas a voxel's influence is lost in the rounding of doubles: exp(-1.3732 · 27) is 8e-17.
+
+In crops of noise no bit differed from 22 sigmas on. Where an image is constant from the crop's end to the box, rounding
+errors of 1e-15 of its values stay for ever, and no reach is enough where the result itself is that small."""
 
 _LANES = 32
 """Lines filtered side by side: the recursion waits for itself, so the processor needs others to work on meanwhile."""

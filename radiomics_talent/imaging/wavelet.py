@@ -78,7 +78,7 @@ def wavelet_bands(
         for axis, s in enumerate(box.slices_zyx)
     ]
     periods = [n + n % 2 for n in image_zyx.shape]
-    data = np.ascontiguousarray(_periodic(image_zyx, spans, periods), dtype=dtype)
+    data = np.array(_periodic(image_zyx, spans, periods), dtype=dtype, order="C")
     for done in range(1, levels + 1):
         bands: list[tuple[str, NDArray[Any]]] = [("", data)]
         for axis in axes:

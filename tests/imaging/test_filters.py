@@ -74,7 +74,7 @@ def test_log_of_too_wide_a_gaussian_warns_and_goes_on():
     ]
 
 
-def log_calls(monkeypatch, array):
+def log_calls(monkeypatch, array, box=Box((60, 60, 60), (64, 64, 64))):  # noqa: B008
     """Whether each call of the filter looked at a part of the image."""
     calls = []
     laplacian = filters.laplacian_of_gaussian
@@ -84,7 +84,7 @@ def log_calls(monkeypatch, array):
         return laplacian(*args, within=within)
 
     monkeypatch.setattr(filters, "laplacian_of_gaussian", spy)
-    filtered(array, "LoG", box=Box((60, 60, 60), (64, 64, 64)), sigma=(1,))
+    filtered(array, "LoG", box=box, sigma=(1,))
     return calls
 
 
@@ -95,6 +95,18 @@ def test_log_looks_at_a_part_of_a_large_scan(monkeypatch):
 def test_log_looks_at_all_of_it_where_nothing_is_left_but_rounding(monkeypatch):
     array = noise((130, 130, 130))
     array[25:100, 25:100, 25:100] = -1024
+    assert log_calls(monkeypatch, array) == [True, False]
+
+
+@pytest.mark.parametrize(("end", "calls"), [(60, [True]), (66, [True, False])])
+def test_log_looks_at_all_of_it_where_the_lesion_reaches_deep_into_air(monkeypatch, end, calls):
+    array = noise((130, 130, 130))
+    array[:, :, 57:] = -1024
+    assert log_calls(monkeypatch, array, Box((52, 60, 60), (end, 64, 64))) == calls
+
+
+def test_log_looks_at_all_of_it_where_all_of_the_lesion_is_a_ramp(monkeypatch):
+    array = np.indices((130, 130, 130)).sum(axis=0).astype(np.int16)
     assert log_calls(monkeypatch, array) == [True, False]
 
 
