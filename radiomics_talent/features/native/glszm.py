@@ -106,46 +106,45 @@ def _zones(
     """
     inside = np.flatnonzero(levels).astype(np.uint32)
     root = np.zeros(levels.size, np.uint32)
-    for k in range(inside.size):
-        _unite(root, inside[k], equal[inside[k]], steps, not_adjacent)
-    size = np.zeros(levels.size, np.int64)
+    _unite(root, equal, steps, not_adjacent)
+    size = np.zeros(levels.size, np.int32)
     for k in range(inside.size):
         voxel = inside[k]
-        root[voxel] = root[root[voxel]]
-        size[root[voxel]] += 1
+        own = root[root[voxel]]
+        root[voxel] = own
+        size[own] += 1
     table = np.zeros((highest + 1, _SMALL), np.int64)
     large = np.empty(inside.size // _SMALL + 1, np.int64)
     n_large = 0
     for k in range(inside.size):
-        n = size[inside[k]]
-        if 0 < n < _SMALL:
-            table[levels[inside[k]], n] += 1
-        elif n:
-            large[n_large] = np.int64(levels[inside[k]]) << 32 | n
+        level, n = levels[inside[k]], size[inside[k]]
+        if n < _SMALL:
+            table[level, n] += 1  # what is no root has size 0
+        else:
+            large[n_large] = np.int64(level) << 32 | n
             n_large += 1
+    table[:, 0] = 0
     return table, large[:n_large]
 
 
 @kernel
 def _unite(
-    root: NDArray[np.uint32],
-    voxel: np.uint32,
-    equal: np.int16,
-    steps: NDArray[np.uint32],
-    not_adjacent: NDArray[np.int16],
+    root: NDArray[np.uint32], equal: NDArray[np.int16], steps: NDArray[np.uint32], not_adjacent: NDArray[np.int16]
 ) -> None:
-    """Unite a voxel with the zones of its neighbours before it, of which `equal` has the bits."""
-    own = voxel
-    while equal:
-        d = _BIT_NUMBER[np.uint8((equal & -equal) % 37)]
-        equal &= not_adjacent[d]  # neighbours that touch this one are united with it already
-        found = _root(root, np.uint32(voxel - steps[d]))
-        if own < found:
-            root[found] = own
-        elif found < own:
-            root[own] = found
-            own = found
-    root[voxel] = own
+    """Unite every voxel with the zones of its neighbours before it, of which `equal` has the bits."""
+    for voxel in range(equal.size):
+        own = np.uint32(voxel)
+        left = equal[voxel]
+        while left:
+            d = _BIT_NUMBER[(left & -left) % 37]
+            left &= not_adjacent[d]  # neighbours that touch this one are united with it already
+            found = _root(root, np.uint32(voxel - steps[d]))
+            if own < found:
+                root[found] = own
+            elif found < own:
+                root[own] = found
+                own = found
+        root[voxel] = own
 
 
 @kernel
@@ -218,15 +217,16 @@ def _zones_around(
     width = n_cells + 1
     table = np.zeros((highest + 1) * width, np.int32)
     root, size = np.zeros(n_cells, np.uint32), np.zeros(n_cells, np.int32)
-    keys = np.empty(n_cells, np.int64)
+    same, keys = np.empty(n_cells, np.int16), np.empty(n_cells, np.int64)
     room = corners.size * n_cells
     out_levels, out_sizes, out_counts = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room)
     starts = np.zeros(corners.size + 1, np.int64)
     n_out = 0
     for c in range(corners.size):
         for k in range(n_cells):
-            _unite(root, np.uint32(k), np.int16(equal[corners[c] + cells[0, k]] & cells[1, k]), steps, not_adjacent)
+            same[k] = equal[corners[c] + cells[0, k]] & cells[1, k]
             size[k] = 0
+        _unite(root, same, steps, not_adjacent)
         for k in range(n_cells):
             root[k] = root[root[k]]
             size[root[k]] += 1
