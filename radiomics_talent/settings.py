@@ -178,7 +178,7 @@ class ExtractionSettings(_Frozen):
     """
 
     # fmt: off
-    engine: Literal["native", "reference", "auto"] = Field("reference", description="Feature engine: native (compiled loops of our own), reference (PyRadiomics; the same numbers within 1e-9), or auto (whichever is faster and has every image type and setting asked for: native, at present)")
+    engine: Literal["native", "reference", "auto"] = Field("native", description="Feature engine: native (compiled loops of our own), reference (PyRadiomics; the same numbers within 1e-9), or auto (whichever is faster and has every image type and setting asked for: native, at present)")
     imageType: dict[ImageTypeName, PyRadiomicsSettings] = Field(default_factory=_original_alone, description="Image types, each with settings that hold for it alone")
     featureClass: dict[str, tuple[str, ...] | None] = Field(default_factory=lambda: _classes_by_default(force_2d=False), description="Feature classes; null or an empty list takes every feature of the class that is not deprecated; shape2D needs force2D: true and lesions drawn on one slice")
     setting: PyRadiomicsSettings = Field(default_factory=PyRadiomicsSettings, description="PyRadiomics' settings")

@@ -32,20 +32,44 @@ if TYPE_CHECKING:
 FEWEST_GREY_LEVELS, MANY_GREY_LEVELS = 16, 128
 """Outside of these, texture features are coarse or sparse (the range that the PyRadiomics authors advise)."""
 
-# Measured with PyRadiomics 3.0.1, one lesion a process, on the sarcoma cohort of the tests (16 thousand to 2 million
-# voxels at 1 mm) and the demo: with talent-ct 315 to 631 MiB, with talent-ct-full 345 to 2687 MiB. These constants
-# foretell 0 to 13 % more.
-_SECONDS_AN_IMAGE = 0.02
-_SECONDS_A_VOXEL = 2.2e-6
-# The diameters compare every pair of points of the surface, which grows with the 2/3 power of the volume.
-_SECONDS_A_PAIR = 1.0e-7
+
+@dataclass(frozen=True, slots=True)
+class _Costs:
+    """What an engine needs.
+
+    Attributes
+    ----------
+    seconds_an_image, seconds_a_voxel : float
+        For the texture and first-order features of each image.
+    seconds_a_pair : float
+        Of shape, to the 4/3 power of the volume: diameters by comparison of every pair of points of the surface.
+    bytes_a_box_voxel, bytes_a_lesion_voxel : float
+        Arrays of the lesion's box, and lists of its voxels, that feature classes hold.
+    bytes_a_filtered_voxel : dict of str to float
+        Of the part that a filter works on, see `filtered_voxels`; the wavelet holds eight images at once.
+    bytes_of_other_filters : float
+        The same for the image types that are not named.
+    """
+
+    seconds_an_image: float
+    seconds_a_voxel: float
+    seconds_a_pair: float
+    bytes_a_box_voxel: float
+    bytes_a_lesion_voxel: float
+    bytes_a_filtered_voxel: dict[str, float]
+    bytes_of_other_filters: float
+
+
+_COSTS = {
+    # Measured with PyRadiomics 3.0.1, one lesion a process, on the sarcoma cohort of the tests (16 thousand to 2
+    # million voxels at 1 mm) and the demo: with talent-ct 315 to 631 MiB, with talent-ct-full 345 to 2687 MiB. These
+    # constants foretell 0 to 13 % more.
+    "reference": _Costs(0.02, 2.2e-6, 1.0e-7, 33.0, 105.0, {"Original": 0.0, "Wavelet": 165.0, "LBP3D": 125.0}, 43.0),
+    # Measured on balls of 5 thousand to 2.5 million voxels in a CT of 512 x 512 x 300, at 1 mm and as scanned.
+    "native": _Costs(0.004, 2.5e-7, 0.0, 33.0, 8.0, {"Original": 0.0, "Wavelet": 110.0, "LBP3D": 250.0}, 16.0),
+}
 _WORKER_MIB = 300.0
 _BYTES_A_SCAN_VOXEL = 9.0
-# What PyRadiomics' feature classes copy: arrays of the lesion's box, and lists of its voxels.
-_BYTES_A_BOX_VOXEL, _BYTES_A_LESION_VOXEL = 33.0, 105.0
-# Of the part that a filter works on, see `filtered_voxels`; the wavelet holds eight images at once.
-_BYTES_A_FILTERED_VOXEL = {"Original": 0.0, "Wavelet": 165.0, "LBP3D": 125.0}
-_BYTES_OF_OTHER_FILTERS = 43.0
 _BYTES_A_GLCM_CELL = 13 * 8 * 6.0
 _MIB = 2.0**20
 
@@ -152,23 +176,32 @@ def _forecast(task: ScanTask, case: Case, hashed: ScanHash) -> Outcome:  # noqa:
     if odd:
         sentence = f"{_listed(odd)}, outside {FEWEST_GREY_LEVELS} to {MANY_GREY_LEVELS}; change binWidth or binCount"
         findings = (Finding("grey-levels", sentence, where=lesion.key),)
-    memory = _mib(case.image, prepared, voxels, levels, engine.filtered_voxels(prepared, settings))
-    forecast = Forecast(voxels, levels, _seconds(voxels, levels, settings), memory)
+    costs = _COSTS[engine.engine_of(settings)]
+    memory = _mib(case.image, prepared, voxels, levels, engine.filtered_voxels(prepared, settings), costs)
+    forecast = Forecast(voxels, levels, _seconds(voxels, levels, settings, costs), memory)
     return replace(outcome, forecast=forecast, findings=findings)
 
 
-def _seconds(voxels: int, levels: dict[str, int], settings: ExtractionSettings) -> float:
-    shape = _SECONDS_A_PAIR * voxels ** (4 / 3) if "shape" in settings.featureClass else 0.0
-    return float(shape + (_SECONDS_AN_IMAGE + _SECONDS_A_VOXEL * voxels) * len(levels))
+def _seconds(voxels: int, levels: dict[str, int], settings: ExtractionSettings, costs: _Costs) -> float:
+    shape = costs.seconds_a_pair * voxels ** (4 / 3) if "shape" in settings.featureClass else 0.0
+    return float(shape + (costs.seconds_an_image + costs.seconds_a_voxel * voxels) * len(levels))
 
 
-def _mib(scan: sitk.Image, prepared: Prepared, voxels: int, levels: dict[str, int], filtered: dict[str, int]) -> float:
+def _mib(
+    scan: sitk.Image,
+    prepared: Prepared,
+    voxels: int,
+    levels: dict[str, int],
+    filtered: dict[str, int],
+    costs: _Costs,
+) -> float:
     features = (
-        prepared.mask.GetNumberOfPixels() * _BYTES_A_BOX_VOXEL
-        + voxels * _BYTES_A_LESION_VOXEL
+        prepared.mask.GetNumberOfPixels() * costs.bytes_a_box_voxel
+        + voxels * costs.bytes_a_lesion_voxel
         + max(levels.values(), default=0) ** 2 * _BYTES_A_GLCM_CELL
     )
-    filters = (n * _BYTES_A_FILTERED_VOXEL.get(name, _BYTES_OF_OTHER_FILTERS) for name, n in filtered.items())
+    known = costs.bytes_a_filtered_voxel
+    filters = (n * known.get(name, costs.bytes_of_other_filters) for name, n in filtered.items())
     working = scan.GetNumberOfPixels() * _BYTES_A_SCAN_VOXEL + max(features, *filters)
     return float(_WORKER_MIB + working / _MIB)
 

@@ -13,13 +13,13 @@ import threading
 import time
 import traceback
 import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from radiomics_talent.cohort.case import Footprint, inspect_case, inspect_overlaps, inspect_scan, split_parts
-from radiomics_talent.errors import TalentError
+from radiomics_talent.errors import ExtractionError, TalentError
 from radiomics_talent.extraction.journal import Journal, journal_of
 from radiomics_talent.extraction.outcome import Failure, Outcome, Shard, Stage
 from radiomics_talent.extraction.preprocessed import save_prepared
@@ -130,6 +130,8 @@ def walk_scan(task: ScanTask, compute: Callable[[ScanTask, Case, ScanHash], Outc
     if task.timeout_s is not None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
     try:
+        with suppress(ExtractionError):  # each lesion will say so
+            engine.load(task.settings)  # before any time is limited: it is no lesion's
         with told(task.folder):
             journal.begin(first.row, 0, first.key, "scan", done=0)
         with _heard(quotes=False) as lines, time_limit(task.timeout_s):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_GREY_LEVELS", "RELATIVE_TOLERANCE", "LesionFeatures", "Prepared", "Verification", "engine_of", "extract",
-    "filtered_voxels", "grey_levels", "is_installed", "make_ready", "prepare", "verify",
+    "filtered_voxels", "grey_levels", "is_installed", "load", "make_ready", "prepare", "verify",
 ]  # fmt: skip
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-9, 1e-12
@@ -128,6 +128,17 @@ def make_ready(settings: ExtractionSettings, *, verify: bool = False) -> None:
             raise ConfigError(f"{asked} needs {package}, which is not installed; `radiomics-talent doctor` says how")
     if "native" in needed:
         import_module("radiomics_talent.features.native.warm_up").warm_up()
+
+
+def load(settings: ExtractionSettings) -> None:
+    """Import the engine that computes, which takes up to a second.
+
+    Raises
+    ------
+    ExtractionError
+        It cannot be imported.
+    """
+    _engine(engine_of(settings))
 
 
 def is_installed(engine: Engine) -> bool:

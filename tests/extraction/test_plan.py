@@ -59,10 +59,11 @@ def forecast_mib(**setting):
     mask = sitk.Image(image.GetSize(), sitk.sitkUInt8)
     mask.CopyInformation(image)
     mask[6:54, 6:54, 6:54] = 1
-    settings = ExtractionSettings.model_validate(setting)
+    settings = ExtractionSettings.model_validate({"engine": "reference", **setting})
     prepared = engine.prepare(image, mask, settings, label=1)
     filtered = engine.filtered_voxels(prepared, settings)
-    return filtered, plan._mib(image, prepared, 48**3, {"original": 20}, filtered)
+    costs = plan._COSTS[settings.engine]
+    return filtered, plan._mib(image, prepared, 48**3, {"original": 20}, filtered, costs)
 
 
 def test_memory_counts_the_feature_classes_and_the_part_that_each_filter_works_on():
@@ -73,6 +74,9 @@ def test_memory_counts_the_feature_classes_and_the_part_that_each_filter_works_o
     filtered, wavelet = forecast_mib(imageType={"Original": {}, "Wavelet": {"wavelet": "haar"}, "LoG": {"sigma": [3]}})
     assert filtered == {"Original": 48**3, "Wavelet": 52**3, "LoG": 60**3}
     assert wavelet == pytest.approx(300 + (60**3 * 9 + 52**3 * 165) / 2**20, abs=0.01)
+    filtered, native = forecast_mib(engine="native", imageType={"Original": {}, "Wavelet": {}})
+    assert filtered == {"Original": 48**3, "Wavelet": 48**3}
+    assert native == pytest.approx(300 + (60**3 * 9 + 48**3 * 110) / 2**20, abs=0.01)
 
 
 @pytest.mark.parametrize(("jobs", "seconds"), [(1, 16), (2, 10), (4, 10)])

@@ -6,7 +6,9 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from radiomics import featureextractor, getFeatureClasses
+
+radiomics = pytest.importorskip("radiomics")
+featureextractor = pytest.importorskip("radiomics.featureextractor")
 
 ROWS = list(
     csv.DictReader(
@@ -37,7 +39,7 @@ NO_COUNTERPART = {
 def of_pyradiomics():
     return {
         (name, feature): deprecated
-        for name, cls in getFeatureClasses().items()
+        for name, cls in radiomics.getFeatureClasses().items()
         for feature, deprecated in cls.getFeatureNames().items()
     }
 

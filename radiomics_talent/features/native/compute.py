@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,11 @@ def grey_levels(prepared: Prepared, settings: ExtractionSettings) -> dict[str, i
         filtered.name: count_levels(filtered.values_zyx[lesion.texture_zyx], setting)
         for filtered, setting in _filtered(prepared, lesion, settings, lambda _: None)
     }
+
+
+def filtered_voxels(prepared: Prepared, settings: ExtractionSettings) -> dict[str, int]:
+    """Return how many voxels each image type holds: those of the lesion's box."""
+    return dict.fromkeys(settings.to_pyradiomics()["imageType"], math.prod(prepared.lesion.size))
 
 
 def _filtered(
