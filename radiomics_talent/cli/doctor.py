@@ -148,8 +148,13 @@ def _native() -> Item:
         mend = "python -m pip install numba"
         return Item("engines", "native", "Numba is not installed", ok=False, mend=mend)
     failure = _failure(_FIND_NATIVE)
-    mend = "python -m pip install --upgrade --force-reinstall numba" if failure else ""
-    return Item("engines", "native", f"Numba {version}" + (f": {failure}" if failure else ""), not failure, mend)
+    if failure:
+        mend = "python -m pip install --upgrade --force-reinstall numba"
+        return Item("engines", "native", f"Numba {version}: {failure}", ok=False, mend=mend)
+    from radiomics_talent.features.native.warm_up import is_warm
+
+    state = "compiled" if is_warm() else "compiles at the first extraction, about a minute, once on this machine"
+    return Item("engines", "native", f"Numba {version}: {state}")
 
 
 def _reference() -> list[Item]:

@@ -28,7 +28,7 @@ def only(monkeypatch, *names, versions=None):
 def test_all_is_well_here():
     code, ok, items = report()
     assert (code, ok) == (0, True)
-    assert items["native"]["value"] == f"Numba {metadata.version('numba')}"
+    assert items["native"]["value"].startswith(f"Numba {metadata.version('numba')}: compile")
     assert "pyjpegls" in items["JPEG-LS"]["value"]
     text = CliRunner().invoke(app, ["doctor"])
     assert "all is well" in text.output
@@ -94,6 +94,14 @@ def test_engines_that_do_not_import(monkeypatch):
     assert "uninstall" in extensions.mend
     assert not native.ok
     assert not extensions.ok
+
+
+@pytest.mark.parametrize(("warm", "value"), [(True, ": compiled"), (False, ": compiles at the first extraction")])
+def test_native_says_whether_it_is_compiled(monkeypatch, warm, value):
+    monkeypatch.setattr("radiomics_talent.features.native.warm_up.is_warm", lambda: warm)
+    monkeypatch.setattr(doctor, "_FIND_NATIVE", "pass")
+    assert doctor._native().ok
+    assert value in doctor._native().value
 
 
 def test_numba_is_needed(monkeypatch):
