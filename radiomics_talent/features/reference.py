@@ -178,12 +178,15 @@ def _wavelet_margin(kwargs: dict[str, Any]) -> int:
 
 
 def _levels(filtered: sitk.Image, mask: sitk.Image, kwargs: dict[str, Any]) -> int:
-    """Count grey levels as PyRadiomics' ``getBinEdges`` bins them."""
+    """Count grey levels as PyRadiomics' ``getBinEdges`` bins them, which passes over NaN."""
     if kwargs.get("binCount") is not None:
         return int(kwargs["binCount"])
     values = sitk.GetArrayViewFromImage(filtered)[sitk.GetArrayViewFromImage(mask) == 1]
-    width = kwargs["binWidth"]
-    return int(np.floor(values.max() / width) - np.floor(values.min() / width)) + 1
+    ends = np.array([np.fmin.reduce(values), np.fmax.reduce(values)], dtype=np.float64)
+    if np.isnan(ends).any():
+        return 0
+    lowest, highest = np.floor(ends / kwargs["binWidth"])
+    return int(highest - lowest) + 1
 
 
 def _as_mask(voxels_zyx: NDArray[np.bool_], like: sitk.Image) -> sitk.Image:

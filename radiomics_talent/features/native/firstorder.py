@@ -36,7 +36,8 @@ def firstorder_features(
     Parameters
     ----------
     values : ndarray
-        1-D: the lesion's values in array order, of any real type. PyRadiomics computes on them as float64.
+        1-D: the lesion's values in array order, of any real type. PyRadiomics computes on them as float64, and
+        leaves NaN out (but not of Entropy and Uniformity).
     grey : GreyLevels
         The same lesion discretised: its levels are the histogram of Entropy and Uniformity.
     voxel_volume_mm3 : float
@@ -52,6 +53,7 @@ def firstorder_features(
         In the order of `wanted`. A lesion of one value has Skewness and Kurtosis 0.
     """
     values = np.ascontiguousarray(values, dtype=np.float64)
+    values = values[~np.isnan(values)]
     levels = np.ascontiguousarray(grey.levels_zyx, dtype=np.int32).reshape(-1)
     n = values.size
     # NumPy's own sum: where the mean is large and the spread small, its rounding shows in the moments.
@@ -62,7 +64,7 @@ def firstorder_features(
     variance = square / n
     low, lower, upper, high, median = _quantiles(values, smallest, largest)
     spread = variance or 1.0  # PyRadiomics' way with a lesion of one value
-    probability = counts[grey.present] / n
+    probability = counts[grey.present] / counts.sum()
     features = {
         "10Percentile": low,
         "90Percentile": high,

@@ -41,7 +41,8 @@ def discretise(values_zyx: NDArray[Any], mask_zyx: NDArray[np.bool_], settings: 
     Parameters
     ----------
     values_zyx : ndarray
-        (z, y, x), finite, in the image's own type: PyRadiomics computes the edges in it.
+        (z, y, x), in the image's own type: PyRadiomics computes the edges in it. Where a filter is not defined (the
+        kurtosis of a flat neighbourhood, LBP3D) values may be NaN: they have the level above all others.
     mask_zyx : ndarray of bool
         The lesion, of the same shape.
     settings : TextureSettings
@@ -55,7 +56,8 @@ def discretise(values_zyx: NDArray[Any], mask_zyx: NDArray[np.bool_], settings: 
     Raises
     ------
     MaskError
-        The mask is empty, or the lesion's range is too narrow for the bin count.
+        The mask is empty, the lesion's range is too narrow for the bin count, or its first value (or, with a bin
+        count, any) is NaN.
     ExtractionError
         The bin width does not fit the image's type.
     """
@@ -84,8 +86,10 @@ def count_levels(values: NDArray[Any], settings: TextureSettings) -> int:
     """
     if settings.bin_count is not None:
         return settings.bin_count
-    width = settings.bin_width
-    return int(np.floor(float(values.max()) / width) - np.floor(float(values.min()) / width)) + 1
+    lowest, highest = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+    if np.isnan(lowest):  # nothing but NaN, which cannot be binned at all
+        return 0
+    return int(np.floor(highest / settings.bin_width) - np.floor(lowest / settings.bin_width)) + 1
 
 
 def _inside(values_zyx: NDArray[Any], mask_zyx: NDArray[np.bool_]) -> NDArray[Any]:
@@ -105,9 +109,11 @@ def _bin_edges(inside: NDArray[Any], settings: TextureSettings) -> NDArray[Any]:
         edges[-1] += 1  # the largest value belongs to the last bin
         return edges
     width = settings.bin_width
+    if np.isnan(inside[0]):
+        raise MaskError("the first value of the lesion is not a number, and PyRadiomics cannot bin it either")
     try:
         with np.errstate(over="ignore"):  # PyRadiomics goes on with what has wrapped round
-            lowest, highest = inside.min(), inside.max()
+            lowest, highest = np.fmin.reduce(inside), np.fmax.reduce(inside)
             edges = np.arange(lowest - (lowest % width), highest + 2 * width, width)
     except OverflowError as error:
         raise ExtractionError(f"binWidth {width} does not fit the image's type {inside.dtype}") from error

@@ -28,10 +28,7 @@ def compute_everything() -> None:
     flat = dict.fromkeys((*texture, "shape2D"))
     runs: list[tuple[int, dict[str, Any]]] = [
         (6, {"imageType": _EVERY_IMAGE, "setting": resampled}),
-        (
-            6,
-            {"imageType": _EVERY_IMAGE, "setting": {"binWidth": 20, "weightingNorm": "euclidean", "distances": [1, 2]}},
-        ),
+        (6, {"imageType": _EVERY_IMAGE, "setting": as_scanned}),
         (1, {"featureClass": flat, "setting": {"force2D": True, "force2Ddimension": 0, "binCount": 8}}),
     ]
     for slices, settings in runs:

@@ -81,3 +81,11 @@ def test_quantiles_are_exact_for_every_number_of_voxels():
         assert features["90Percentile"] == np.percentile(values, 90)
         assert features["Median"] == np.median(values)
         assert features["InterquartileRange"] == np.percentile(values, 75) - np.percentile(values, 25)
+
+
+def test_values_that_are_not_defined_are_left_out_of_all_but_the_histogram():
+    values = np.array([3.0, np.nan, 8.0, 5.0, np.nan, 4.0])
+    mask = np.ones((1, 2, 3), bool)
+    grey = discretise(values.reshape(1, 2, 3), mask, TextureSettings(bin_width=2))
+    found = firstorder_features(values, grey, 1.0, TextureSettings(), ["Mean", "Maximum", "Energy", "Uniformity"])
+    assert found == {"Mean": 5.0, "Maximum": 8.0, "Energy": 114.0, "Uniformity": (1 + 4 + 1 + 4) / 36}
