@@ -83,7 +83,8 @@ def test_features_are_those_of_pyradiomics(lesion, spacing, setting):
     check_against_pyradiomics(lesion, spacing, setting, ("firstorder", "glrlm", "glszm"))
 
 
+# The same draw each time: what is looked at is the assembly; the features of neighbours have properties of their own.
 @given(lesion=lesions(), spacing=SPACINGS, setting=all_settings())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_an_image_has_every_class_of_pyradiomics(lesion, spacing, setting):
     check_against_pyradiomics(lesion, spacing, setting, tuple(USUAL))

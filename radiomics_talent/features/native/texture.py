@@ -9,8 +9,8 @@ from radiomics_talent.features.native.firstorder import firstorder_features
 from radiomics_talent.features.native.glrlm import run_features
 from radiomics_talent.features.native.glszm import zone_features
 from radiomics_talent.features.native.grey_levels import discretise
-from radiomics_talent.features.native.neighbours import neighbour_features, neighbour_warnings
-from radiomics_talent.features.native.texture_names import USUAL, chosen
+from radiomics_talent.features.native.neighbours import neighbour_features
+from radiomics_talent.features.native.texture_names import of_neighbours, wanted_features
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from radiomics_talent.features.native.texture_settings import TextureSettings
-
-_OF_NEIGHBOURS = ("glcm", "gldm", "ngtdm")
 
 
 def image_features(
@@ -62,9 +60,11 @@ def image_features(
     LookupError
         A class has no feature of a name given.
     """
-    wanted, warnings = _wanted(classes, settings)
+    wanted, warnings = wanted_features(classes, settings)
     grey = discretise(values_zyx, mask_zyx, settings)
-    found: dict[str, dict[str, float]] = neighbour_features(grey, spacing_xyz, settings, _neighbours_of(wanted))
+    found: dict[str, dict[str, float]] = {}
+    if pairs := of_neighbours(wanted):
+        found |= neighbour_features(grey, spacing_xyz, settings, pairs)
     if names := wanted.get("firstorder"):
         inside = values_zyx[mask_zyx]
         found["firstorder"] = firstorder_features(inside, grey, math.prod(spacing_xyz), settings, names)
@@ -73,22 +73,3 @@ def image_features(
     if names := wanted.get("glszm"):
         found["glszm"] = zone_features(grey, settings, names)
     return {f"{family}_{name}": found[family][name] for family, names in wanted.items() for name in names}, warnings
-
-
-def _wanted(
-    classes: Mapping[str, tuple[str, ...] | None], settings: TextureSettings
-) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    """Return the features to compute by class, and what PyRadiomics says to the choice, class by class."""
-    wanted: dict[str, tuple[str, ...]] = {}
-    warnings: list[str] = []
-    for family, names in classes.items():
-        if family in USUAL:
-            wanted[family], more = chosen(family, names)
-            warnings += more
-            if family in _OF_NEIGHBOURS:
-                warnings += neighbour_warnings(settings, {family: wanted[family]})
-    return wanted, tuple(dict.fromkeys(warnings))
-
-
-def _neighbours_of(wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    return {family: wanted[family] for family in _OF_NEIGHBOURS if wanted.get(family)}

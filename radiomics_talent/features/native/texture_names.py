@@ -1,8 +1,16 @@
-"""Names of the first-order and texture features, in the order that PyRadiomics computes them in."""
+"""Names of first-order and texture features in PyRadiomics' order, and which of them are computed."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from radiomics_talent.features.native.neighbours import neighbour_warnings
 from radiomics_talent.features.native.wanted_features import choose_features
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from radiomics_talent.features.native.texture_settings import TextureSettings
 
 USUAL: dict[str, tuple[str, ...]] = {
     "firstorder": (
@@ -48,26 +56,53 @@ DEPRECATED: dict[str, tuple[str, ...]] = {
 """What is known only by name. Those of the matrices equal other features: PyRadiomics warns, and computes nothing."""
 
 
-def chosen(family: str, names: tuple[str, ...] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the features of a class to compute, in order, and what PyRadiomics says to the choice.
+OF_NEIGHBOURS = ("glcm", "gldm", "ngtdm")
+"""Classes of the matrices that one pass over pairs of neighbours fills."""
+
+
+def wanted_features(
+    classes: Mapping[str, tuple[str, ...] | None], settings: TextureSettings
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Return the features to compute, class by class, and what PyRadiomics says to the choice.
 
     Parameters
     ----------
-    family : str
-        Class: a key of `USUAL`.
-    names : tuple of str or None
-        Features by name; None, or none, is all that are not deprecated.
+    classes : mapping of str to tuple of str or None
+        Classes in order, each with its features by name; None, or none, is all that are not deprecated. Shape
+        classes are passed over.
+    settings : TextureSettings
+        Some features of GLCM warn of its symmetry.
 
     Returns
     -------
-    names, warnings : tuple of str
-        The features; one warning for each deprecated one.
+    wanted : dict of str to tuple of str
+        By class; a class may have no feature to compute.
+    warnings : tuple of str
+        Each sentence once.
 
     Raises
     ------
     LookupError
-        If the class has no such feature.
+        If a class has no feature of a name given.
     """
+    wanted: dict[str, tuple[str, ...]] = {}
+    warnings: list[str] = []
+    for family, names in classes.items():
+        if family in USUAL:
+            wanted[family], more = _chosen(family, names)
+            warnings += more
+            if family in OF_NEIGHBOURS:
+                warnings += neighbour_warnings(settings, {family: wanted[family]})
+    return wanted, tuple(dict.fromkeys(warnings))
+
+
+def of_neighbours(wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return what is wanted of the classes whose matrices count pairs of neighbours."""
+    return {family: wanted[family] for family in OF_NEIGHBOURS if wanted.get(family)}
+
+
+def _chosen(family: str, names: tuple[str, ...] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Leave out what warns but computes nothing."""
     empty = DEPRECATED.get(family, ())
     wanted, warnings = choose_features(names, USUAL[family], empty)
     return tuple(n for n in wanted if family == "firstorder" or n not in empty), warnings
