@@ -70,10 +70,32 @@ def _name(function: ast.expr) -> str:
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
+@pytest.mark.parametrize("path", [p for p in MODULES if "@kernel" in p.read_text(encoding="utf-8")], ids=module_id)
+def test_a_compiled_function_calls_compiled_functions_of_its_own_file_only(path: Path):
+    """Numba's cache of a function looks at that function's file: a change elsewhere would go unnoticed."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("radiomics_talent")
+        for alias in node.names
+    }
+    kernels = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and any(_name(d) == "kernel" for d in node.decorator_list)
+    ]
+    assert kernels
+    for function in kernels:
+        called = {_name(c.func) for c in ast.walk(function) if isinstance(c, ast.Call)}
+        assert not called & imported, function.name
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys, radiomics_talent, radiomics_talent.cli;"
-        "print([m for m in ('SimpleITK', 'pandas', 'sklearn', 'pydicom', 'numpy', 'matplotlib') if m in sys.modules])"
+        "heavy = ('SimpleITK', 'pandas', 'sklearn', 'pydicom', 'numpy', 'matplotlib', 'numba');"
+        "print([m for m in heavy if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -79,7 +79,10 @@ def score(
     trust: list[str] = typer.Option(
         [], "--trust", help="Full name of a type in the model file whose code you know.", metavar="TYPE"
     ),
-    jobs: int = typer.Option(0, "--jobs", "-j", min=0, help="Worker processes; 0 takes every CPU."),
+    engine: str | None = typer.Option(
+        None, "--engine", help="native or reference (PyRadiomics), in place of the model's engine.", metavar="NAME"
+    ),
+    jobs: int = typer.Option(0, "--jobs", "-j", min=0, help="Processors to use; 0 takes every one."),
     timeout: float = typer.Option(
         3600.0, "--timeout", min=0.0, help="Longest time for a lesion in seconds; 0 sets no limit."
     ),
@@ -120,6 +123,7 @@ def score(
                 trust=trust,
                 force=force,
                 arguments=ScoreArguments(
+                    engine=engine,
                     jobs=jobs or usable_cpus(),
                     timeout_s=timeout or None,
                     progress=lambda p: bar(p.done, p.total),

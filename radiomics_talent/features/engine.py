@@ -125,7 +125,10 @@ def make_ready(settings: ExtractionSettings, *, verify: bool = False) -> None:
     for engine, asked in needed.items():
         if not is_installed(engine):
             package = "Numba" if engine == "native" else "PyRadiomics"
-            raise ConfigError(f"{asked} needs {package}, which is not installed; `radiomics-talent doctor` says how")
+            other = "" if verify else f", or take --engine {'reference' if engine == 'native' else 'native'}"
+            raise ConfigError(
+                f"{asked} needs {package}, which is not installed; `radiomics-talent doctor` says how{other}"
+            )
     if "native" in needed:
         import_module("radiomics_talent.features.native.warm_up").warm_up()
 

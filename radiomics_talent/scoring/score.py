@@ -27,7 +27,7 @@ from radiomics_talent.scoring.score_report import (
     ScoringFailure,
     write_score_report,
 )
-from radiomics_talent.settings import ExtractionSettings
+from radiomics_talent.settings import ExtractionSettings, with_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -48,12 +48,14 @@ EXTRACTION = "extraction"
 
 @dataclass(frozen=True, slots=True)
 class ScoreArguments:
-    """What does not change a number.
+    """What does not change a number beyond its last digits.
 
     Attributes
     ----------
+    engine : str, optional
+        Feature engine in place of the one that the model's features came from.
     jobs : int
-        Worker processes of the extraction.
+        Processors that the extraction uses.
     timeout_s : float, optional
         Longest time for a lesion.
     progress : callable, optional
@@ -62,6 +64,7 @@ class ScoreArguments:
         For provenance.
     """
 
+    engine: str | None = None
     jobs: int = 1
     timeout_s: float | None = None
     progress: Callable[[Progress], None] | None = None
@@ -111,7 +114,7 @@ def score(
     loaded = load_model(model, trust)
     refits = load_refits(loaded, model, trust)
     check_clinical(loaded, clinical)
-    settings = extraction_settings(loaded, force=force)
+    settings = with_engine(extraction_settings(loaded, force=force), arguments.engine)
     folder = Path(out)
     run = run_extraction(
         cohort,
