@@ -88,7 +88,7 @@ def read_rtstruct_headers(path: Path) -> RtStruct:
         warnings.simplefilter("ignore")
         try:
             stat = path.stat()
-            return _header(_open(path, stat.st_mtime_ns, stat.st_size))
+            return _header(path, stat.st_mtime_ns, stat.st_size)
         except BROKEN as error:
             raise DicomError(_unreadable(error), where=str(path)) from error
 
@@ -174,7 +174,10 @@ def _walk(ds: pydicom.Dataset, keyword: str) -> Iterator[pydicom.Dataset]:
     yield from ds.get(keyword) or ()
 
 
-def _header(ds: pydicom.Dataset) -> RtStruct:
+@lru_cache(maxsize=1)
+def _header(path: Path, mtime_ns: int, size: int) -> RtStruct:
+    """Gather what the whole file says; once for all ROIs of a file that is asked for one after the other."""
+    ds = _open(path, mtime_ns, size)
     rois = _rois(ds)
     # Each ROI says where its contours lie; the object's own FrameOfReferenceUID is optional and often another.
     frames, instances = [roi.frame_of_reference_uid for roi in rois], set()

@@ -11,7 +11,6 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import highdicom
 import numpy as np
 import pydicom
 import SimpleITK as sitk
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    import highdicom
     from numpy.typing import NDArray
 
     from radiomics_talent.settings import MaskSettings
@@ -187,6 +187,8 @@ def _segments(ds: pydicom.Dataset) -> tuple[Segment, ...]:
 @lru_cache(maxsize=1)
 def _open(path: Path, mtime_ns: int, size: int) -> highdicom.seg.Segmentation:
     """Open a SEG; the last one stays open, for a scan's lesions are often the segments of one file."""
+    import highdicom  # noqa: PLC0415  # takes a fifth of a second, which other masks do without
+
     del mtime_ns, size  # part of the cache's key: a file that was written anew is read anew
     ds = _read(path)
     _make_native(ds)

@@ -67,7 +67,7 @@ def work_through(
     work : callable
         What to do with a task, importable by a worker.
     jobs : int
-        Worker processes. With 1 and no time limit the tasks are a plain loop in this process.
+        Worker processes. With 1 job or task and no time limit the tasks are a plain loop in this process.
     deliver : callable
         Takes outcomes as they come.
     tell : callable
@@ -83,7 +83,7 @@ def work_through(
     if not tasks:
         return
     recovery = _Recovery(work, deliver, tell, tasks[0].folder.journal, tasks[0].timeout_s)
-    if jobs == 1 and tasks[0].timeout_s is None:
+    if min(jobs, len(tasks)) == 1 and tasks[0].timeout_s is None:
         with _one_thread():
             for task in tasks:
                 _in_this_process(task, suspects, recovery)

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from radiomics_talent.extraction.store import told
 from radiomics_talent.features import engine
-from radiomics_talent.features.table import replacing
+from radiomics_talent.features.whole_files import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path

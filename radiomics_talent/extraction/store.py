@@ -29,12 +29,13 @@ from radiomics_talent.errors import ConfigError, ExtractionError
 from radiomics_talent.extraction.outcome import Failure, Shard
 from radiomics_talent.extraction.provenance import different_keys, versions
 from radiomics_talent.features.cells import escape_cell
-from radiomics_talent.features.table import FeatureTable, replacing
+from radiomics_talent.features.whole_files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from radiomics_talent.features.table import FeatureTable
     from radiomics_talent.settings import ExtractionSettings
 
 

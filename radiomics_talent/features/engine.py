@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -151,7 +152,7 @@ def is_installed(engine: Engine) -> bool:
 
 def _computed(prepared: Prepared, settings: ExtractionSettings, engine: Engine) -> LesionFeatures:
     values, warnings, timings = _engine(engine).compute(prepared, settings)
-    silent = [n for n, v in values.items() if np.isnan(v)]
+    silent = [n for n, v in values.items() if math.isnan(v)]
     if silent:
         warnings = (*warnings, f"{len(silent)} features are not defined (NaN): {', '.join(silent)}")
     return LesionFeatures(values, warnings, timings)

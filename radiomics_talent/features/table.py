@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +17,10 @@ import pandas as pd
 
 from radiomics_talent.errors import TableError
 from radiomics_talent.features.cells import escape_cell, unescape_cell
+from radiomics_talent.features.whole_files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 KEY_COLUMNS = (
     "patient_id",
@@ -143,34 +142,6 @@ def load_features(path: str | Path) -> FeatureTable:
         return FeatureTable(frame)
     except TableError as error:
         raise TableError(error.message, where=str(path)) from error
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside `path` that takes its place, on disk, when the block ends without an error.
-
-    Yields
-    ------
-    Path
-        Where to write; it has the suffix of `path`.
-    """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        _to_disk(temporary, os.O_RDWR)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _to_disk(path.parent, os.O_RDONLY)
-
-
-def _to_disk(path: Path, mode: int) -> None:
-    descriptor = os.open(path, mode)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _key_column(name: str, values: list[object]) -> pd.Series:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage, special
 
 from radiomics_talent.imaging.compiled import kernel
 from radiomics_talent.imaging.geometry import Box
@@ -102,6 +101,8 @@ def _sphere(
 def _harmonic(
     degree: int, order: int, polar: NDArray[np.float64], azimuth: NDArray[np.float64]
 ) -> NDArray[np.complex128]:
+    from scipy import special  # noqa: PLC0415  # likewise
+
     if hasattr(special, "sph_harm_y"):
         return np.asarray(special.sph_harm_y(degree, order, polar, azimuth))
     return np.asarray(special.sph_harm(order, degree, azimuth, polar))  # SciPy before 1.15
@@ -138,6 +139,8 @@ def _coefficients(image: NDArray[Any], region: Box, needed: Box) -> NDArray[np.f
 
 
 def _filtered(part: NDArray[Any], axis: int) -> NDArray[np.float64]:
+    from scipy import ndimage  # noqa: PLC0415  # likewise
+
     return np.asarray(ndimage.spline_filter1d(part, order=3, axis=axis, output=np.float64, mode="constant"))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from radiomics_talent.imaging.compiled import kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -45,6 +45,8 @@ _FADED = 1e-47
 """States that have faded so far round alike: 32-bit floats end at 1e-45."""
 _LANES = 64
 """Lines that are filtered side by side."""
+_SLICES_AT_ONCE = 16
+"""Slices that are filtered in one call: each call takes Python's lock back, which threads wait for."""
 
 
 def spline_coefficients(values_zyx: NDArray[np.generic], box: Box) -> NDArray[np.float64] | None:
@@ -74,8 +76,9 @@ def spline_coefficients(values_zyx: NDArray[np.generic], box: Box) -> NDArray[np
     def lines_along_z(voxels: slice) -> NDArray[np.float64]:
         slices = values_zyx[voxels]
         planes = np.empty((len(slices), *result.shape[1:]))
-        for slice_yx, plane in zip(slices, planes, strict=True):
-            _fill_plane(slice_yx, x, y, largest, faded, plane)
+        for begin in range(0, len(slices), _SLICES_AT_ONCE):
+            some = slice(begin, begin + _SLICES_AT_ONCE)
+            _fill_planes(slices[some], x, y, largest, faded, planes[some])
         return planes.reshape(len(slices), -1)
 
     _fill(lines_along_z, z, largest * _COEFFICIENT_BOUND**2, faded, result.reshape(len(result), -1))
@@ -91,6 +94,33 @@ def _largest_magnitude(values: NDArray[np.generic]) -> float | None:
         largest = max(abs(float(values.min())), abs(float(values.max())))
         return largest if largest < float(np.finfo(np.float32).max) else None
     return None
+
+
+def _fill_planes(
+    slices_zyx: NDArray[np.generic],
+    x: tuple[int, int, int],
+    y: tuple[int, int, int],
+    largest: float,
+    faded: float,
+    out: NDArray[np.float64],
+) -> None:
+    """Fill in the coefficients of slices along x, then y: most from the usual margin, the others one by one."""
+    doubtful: Iterable[int] = range(len(out))
+    if x[2] > 1 and y[2] > 1:
+        (x_part, x_inner, x_ends), (y_part, y_inner, y_ends) = (_reach(axis, MARGIN) for axis in (x, y))
+        voxels = np.ascontiguousarray(slices_zyx[:, y_part, x_part], dtype=np.float64)
+        powers = math.pow(_POLE, float(x[2] - 1)), math.pow(_POLE, float(y[2] - 1))
+        apart = _filter_planes(voxels, x_inner, y_inner, x_ends, y_ends, powers, largest * _STATE_BOUND, out)
+        doubtful = np.flatnonzero(apart > faded).tolist()
+    for k in doubtful:
+        _fill_plane(slices_zyx[k], x, y, largest, faded, out[k])
+
+
+def _reach(part: tuple[int, int, int], margin: int) -> tuple[slice, tuple[int, int], tuple[bool, bool]]:
+    """Return a part of a line with its margin, where the part lies in that, and which ends of the line it has."""
+    first, last, size = part
+    start, stop = max(0, first - margin), min(size, last + margin)
+    return slice(start, stop), (first - start, last - start), (start == 0, stop == size)
 
 
 def _fill_plane(
@@ -123,17 +153,15 @@ def _fill(
 
     `lines_of` gives the values of a stretch of the lines, none larger than `largest`.
     """
-    first, last, size = part
+    size = part[2]
     if size == 1:
         out[:] = lines_of(slice(0, 1))
         return
     last_power = math.pow(_POLE, float(size - 1))
     margin = MARGIN
     while True:
-        start, stop = max(0, first - margin), min(size, last + margin)
-        mirrored = start == 0, stop == size
-        lines = lines_of(slice(start, stop))
-        apart = _filter_lines(lines, first - start, last - start, mirrored, last_power, largest * _STATE_BOUND, out)
+        stretch, inner, mirrored = _reach(part, margin)
+        apart = _filter_lines(lines_of(stretch), *inner, mirrored, last_power, largest * _STATE_BOUND, out)
         if apart <= faded:
             return
         margin = WIDE_MARGIN if apart < _FADING and margin < WIDE_MARGIN else size
@@ -262,4 +290,31 @@ def _filter_lines(
     for begin in range(0, n_lines, _LANES):
         apart = max(apart, _forwards(lines, begin, first, mirrored, last_power, bound, states))
         apart = max(apart, _backwards(states, begin, first, last, mirrored[1], bound, out))
+    return apart
+
+
+@kernel
+def _filter_planes(
+    voxels: NDArray[np.float64],
+    x_inner: tuple[int, int],
+    y_inner: tuple[int, int],
+    x_ends: tuple[bool, bool],
+    y_ends: tuple[bool, bool],
+    last_powers: tuple[float, float],
+    bound: float,
+    out: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Filter slices along x, then y; return for each how far apart two possible states were left."""
+    n_slices, n_y, n_x = voxels.shape
+    along_x, columns = np.empty((n_x, n_y)), np.empty((x_inner[1] - x_inner[0], n_y))
+    along_y = np.empty((n_y, columns.shape[0]))
+    apart = np.empty(n_slices)
+    for k in range(n_slices):
+        along_x[:] = voxels[k].T
+        of_x = _filter_lines(along_x, x_inner[0], x_inner[1], x_ends, last_powers[0], bound, columns)
+        along_y[:] = columns.T
+        of_y = _filter_lines(
+            along_y, y_inner[0], y_inner[1], y_ends, last_powers[1], bound * _COEFFICIENT_BOUND, out[k]
+        )
+        apart[k] = max(of_x, of_y)
     return apart

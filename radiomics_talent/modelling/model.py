@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 import radiomics_talent
 from radiomics_talent.cohort.spreadsheet import read_sheet, write_sheet
 from radiomics_talent.errors import ConfigError, ModelError, TableError
-from radiomics_talent.features.table import replacing
+from radiomics_talent.features.whole_files import replacing
 from radiomics_talent.model_settings import ModelSettings
 from radiomics_talent.modelling.estimators import survival_curves
 from radiomics_talent.modelling.record import plain_record

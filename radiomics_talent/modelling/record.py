@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from radiomics_talent.cohort.spreadsheet import write_sheet
-from radiomics_talent.features.table import replacing
+from radiomics_talent.features.whole_files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import skops.io
 
 from radiomics_talent.errors import ModelError
-from radiomics_talent.features.table import replacing
+from radiomics_talent.features.whole_files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -17,7 +17,7 @@ from highdicom.sr import Comprehensive3DSR
 
 from radiomics_talent.dicom.headers import quiet_pydicom
 from radiomics_talent.errors import ConfigError, InputError
-from radiomics_talent.features.table import replacing
+from radiomics_talent.features.whole_files import replacing
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.reporting.dicom_sr_codes import coding_schemes
 from radiomics_talent.reporting.dicom_sr_content import Group, lesion_group, measurement_report, patient_group

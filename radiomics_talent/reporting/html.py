@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib import rc_context
 
-from radiomics_talent.features.table import replacing
+from radiomics_talent.features.whole_files import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path

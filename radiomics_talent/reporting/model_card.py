@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from radiomics_talent.features.table import replacing
+from radiomics_talent.features.whole_files import replacing
 from radiomics_talent.reporting.html import markdown_text
 
 if TYPE_CHECKING:

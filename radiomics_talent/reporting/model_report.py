@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from radiomics_talent.errors import ConfigError
-from radiomics_talent.features.table import replacing
+from radiomics_talent.features.whole_files import replacing
 from radiomics_talent.reporting import settings_words as words
 from radiomics_talent.reporting.checklists import STATUSES, fill_checklists, write_checklists
 from radiomics_talent.reporting.cohort_flow import draw_flow, flow_ends, flow_in_words, flow_steps

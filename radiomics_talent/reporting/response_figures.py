@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from radiomics_talent.cohort.visit_response import PARTIAL_DECREASE, PROGRESSIVE_INCREASE, RESPONSES
-from radiomics_talent.features.table import replacing
+from radiomics_talent.features.whole_files import replacing
 from radiomics_talent.reporting.figures import plain_text
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from radiomics_talent.errors import ConfigError, InputError
-from radiomics_talent.features.table import replacing
+from radiomics_talent.features.whole_files import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path

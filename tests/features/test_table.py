@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from radiomics_talent.errors import TableError
-from radiomics_talent.features.table import KEY_COLUMNS, FeatureTable, load_features, replacing
+from radiomics_talent.features.table import KEY_COLUMNS, FeatureTable, load_features
+from radiomics_talent.features.whole_files import replacing
 
 
 def keys(lesion_id: str, **more: object) -> dict[str, object]:
