@@ -85,25 +85,40 @@ def _times(
 
 
 @kernel
+def _laguerre_step(diagonal: NDArray[np.float64], beside: NDArray[np.float64], n: int, x: float) -> float:
+    """Return Laguerre's step from x down to the largest eigenvalue of a tridiagonal matrix; -1 if x is below it."""
+    d, d1, d2 = x - diagonal[0], 1.0, 0.0
+    if d <= 0.0:
+        return -1.0
+    gradient, curvature = d1 / d, (d1 / d) ** 2
+    for k in range(1, n):
+        ratio = beside[k - 1] * beside[k - 1] / (d * d)
+        d2 = ratio * (d2 - 2.0 * d1 * d1 / d)
+        d, d1 = x - diagonal[k] - ratio * d, 1.0 + ratio * d1
+        if d <= 0.0:
+            return -1.0
+        gradient += d1 / d
+        curvature += (d1 / d) ** 2 - d2 / d
+    return n / (gradient + float(math.sqrt(max((n - 1) * (n * curvature - gradient * gradient), 0.0))))
+
+
+@kernel
 def _largest_root(diagonal: NDArray[np.float64], beside: NDArray[np.float64], n: int) -> float:
-    """Return the largest eigenvalue (at most 1) of a tridiagonal matrix: Laguerre's iteration from above."""
-    x = 1.0 + 1e-9  # never below the eigenvalue
-    for _ in range(60):
-        d, d1, d2 = x - diagonal[0], 1.0, 0.0
-        gradient, curvature = d1 / d, (d1 / d) ** 2
-        for k in range(1, n):
-            ratio = beside[k - 1] * beside[k - 1] / (d * d)
-            d2 = ratio * (d2 - 2.0 * d1 * d1 / d)
-            d, d1 = x - diagonal[k] - ratio * d, 1.0 + ratio * d1
-            if d <= 0.0:  # rounding: x is there
-                return x
-            gradient += d1 / d
-            curvature += (d1 / d) ** 2 - d2 / d
-        step = n / (gradient + math.sqrt(max((n - 1) * (n * curvature - gradient * gradient), 0.0)))
-        x -= step
-        if not step > 2e-16:
+    """Return the largest eigenvalue (0 to 1) of a tridiagonal matrix: Laguerre's iteration within a bracket."""
+    low, high = 0.0, 1.0 + 1e-9
+    x = high
+    for _ in range(100):
+        step = _laguerre_step(diagonal, beside, n, x)
+        if step < 0.0:
+            low = x
+        else:
+            high = x
+            x -= step
+        if high - low < 2e-16 * high or 0.0 <= step < 1e-16 * high:
             break
-    return x
+        if step < 0.0 or x <= low:
+            x = 0.5 * (low + high)
+    return high
 
 
 @kernel
@@ -226,7 +241,7 @@ def _connected(
     value, vector, diagonal, beside = _lanczos(first, second, scaled, np.sqrt(rows))
     if value < _SMALLEST:
         return value, ROUNDED
-    if _EPSILON / margins.min() < 10 * _TOLERANCE:
+    if _EPSILON / margins.min() < 10 * _TOLERANCE * value:
         return value, FOUND
     corrected, right, left = _with_epsilon(first, second, scaled, margins, vector)
     if max(right, left) < _TOLERANCE * corrected:
@@ -297,13 +312,14 @@ def second_eigenvalues(tables: PairTables, levels: int) -> tuple[NDArray[np.floa
     return _all_tables(tables.start, tables.first, tables.second, tables.share, levels)
 
 
-def general_second_eigenvalue(table: NDArray[np.float64]) -> float:
-    """Find the second eigenvalue of PyRadiomics' Q with a solver for any matrix.
+def general_second_eigenvalue(dense: NDArray[np.float64]) -> float:
+    """Find the second eigenvalue of PyRadiomics' Q of one table with a solver for any matrix.
 
     Parameters
     ----------
-    table : ndarray of float64
-        (levels, levels), sum 1.
+    dense : ndarray of float64
+        (1, levels, levels, 1), from `glcm_rounding.dense_tables`.
     """
+    table = dense[0, :, :, 0]
     weighed = table / (table.sum(axis=1)[:, None] * table.sum(axis=0)[None, :] + _EPSILON)
     return float(np.sort(np.linalg.eigvals(weighed @ table.T))[-2].real)

@@ -7,7 +7,7 @@ operations on arrays of the same shape. It is slow, and seldom needed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,33 @@ if TYPE_CHECKING:
 
     from radiomics_talent.features.native.neighbour_tables import PairTables
 
+RESUMMED = ("Imc2", "Correlation", "ClusterShade")
+"""Columns of `hang_on_rounding`."""
+
 _EPSILON = 2.0**-52
+
+
+def hang_on_rounding(
+    shade: NDArray[np.float64], scale: NDArray[np.float64], rounded: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Tell which features the order of PyRadiomics' sums decides.
+
+    Parameters
+    ----------
+    shade : ndarray of float64
+        (n,): ClusterShade of n lesions or centres.
+    scale, rounded : ndarray
+        (n, angles): as `glcm.glcm_features` gives them.
+
+    Returns
+    -------
+    ndarray of bool
+        (n, 3): columns are `RESUMMED`. Correlation does not where angles are summed one term after another, as in
+        `glcm`: PyRadiomics' arrays are, if they hold several angles and none was taken out.
+    """
+    largest = np.nan_to_num(scale).max(axis=1)
+    cancelled = (np.abs(shade) < 1e-6 * largest) & (largest > 1e-3)
+    return np.stack([(rounded & 1 > 0).any(axis=1), (rounded & 2 > 0).any(axis=1), cancelled], axis=1)
 
 
 def dense_tables(tables: PairTables, used: NDArray[np.bool_], levels: int, copies: int = 1) -> NDArray[np.float64]:
@@ -29,7 +55,7 @@ def dense_tables(tables: PairTables, used: NDArray[np.bool_], levels: int, copie
     tables : PairTables
         Co-occurrence matrices.
     used : ndarray of bool
-        (tables,): those to take, in one after another's place as ``numpy.delete`` leaves them.
+        (tables,): those that PyRadiomics does not take out; NaN where they have no pair.
     levels : int
         Number of levels that are present.
     copies : int
@@ -44,9 +70,21 @@ def dense_tables(tables: PairTables, used: NDArray[np.bool_], levels: int, copie
     for t in range(used.size):
         entries = slice(tables.start[t], tables.start[t + 1])
         dense[:, tables.first[entries], tables.second[entries], t] = tables.share[entries]
-    every = np.ones(levels, dtype=np.bool_)
-    dense = dense[:, every][:, :, every]
+    dense[:, :, :, np.diff(tables.start) == 0] = np.nan
+    dense = as_laid_out(dense)
     return dense if used.all() else dense[:, :, :, used]
+
+
+def as_laid_out(dense: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Copy tables into the layout in memory that taking levels out with ``numpy.delete`` leaves.
+
+    Parameters
+    ----------
+    dense : ndarray of float64
+        (copies, levels, levels, tables).
+    """
+    every = np.ones(dense.shape[1], dtype=np.bool_)
+    return dense[:, every][:, :, every]
 
 
 def rounded_features(
@@ -77,11 +115,17 @@ def rounded_features(
         if "Imc2" in wanted:
             found["Imc2"] = _mean(_imc2(dense)[0])
         if "MCC" in wanted:
-            found["MCC"] = _mean(_mcc(dense)[0])
+            found["MCC"] = mean_root(scaled_eigenvalues(dense)[0, :, -2])
     return found
 
 
-def _mean(values: NDArray[np.float64] | NDArray[np.complex128]) -> float:
+def mean_root(squares: NDArray[np.inexact[Any]]) -> float:
+    """Return the mean of roots: that of -1e-17 is NaN and left out, unless it is complex, and then 0 counts."""
+    with np.errstate(invalid="ignore"):
+        return _mean(np.sqrt(squares))
+
+
+def _mean(values: NDArray[np.inexact[Any]]) -> float:
     """Mean of what is not NaN, real part; NaN if nothing is left."""
     kept = ~np.isnan(values)
     return float((np.where(kept, values, 0).sum() / kept.sum()).real) if kept.any() else np.nan
@@ -130,14 +174,24 @@ def _imc2(dense: NDArray[np.float64]) -> NDArray[np.float64]:
     return imc2
 
 
-def _mcc(dense: NDArray[np.float64]) -> NDArray[np.float64] | NDArray[np.complex128]:
-    """Leave signs to the solver: the root of -1e-17 is NaN, but 0 once any eigenvalue is complex."""
+def scaled_eigenvalues(dense: NDArray[np.float64]) -> NDArray[np.inexact[Any]]:
+    """Return the eigenvalues of PyRadiomics' Q.
+
+    Parameters
+    ----------
+    dense : ndarray of float64
+        (copies, levels, levels, angles), finite, from `dense_tables`.
+
+    Returns
+    -------
+    ndarray of float64 or complex128
+        (copies, angles, levels), ascending; complex if any is.
+    """
     rows, columns = _margins(dense)
     matrix = np.zeros((dense.shape[0], dense.shape[1], dense.shape[1], dense.shape[3]))
     for k in range(dense.shape[1]):
         pairs = dense[:, :, None, k, :] * dense[:, None, :, k, :]
         matrix += pairs / (rows[:, :, None, 0, :] * columns[:, None, :, k, :] + _EPSILON)
-    eigenvalues = np.linalg.eigvals(matrix.transpose((0, 3, 1, 2)))
+    eigenvalues: NDArray[np.inexact[Any]] = np.linalg.eigvals(matrix.transpose((0, 3, 1, 2)))
     eigenvalues.sort()
-    roots: NDArray[np.float64] | NDArray[np.complex128] = np.sqrt(eigenvalues[:, :, -2])
-    return roots
+    return eigenvalues

@@ -13,20 +13,16 @@ from radiomics_talent.features.native.glcm_mcc import (
     general_second_eigenvalue,
     second_eigenvalues,
 )
-from radiomics_talent.features.native.glcm_rounding import dense_tables, rounded_features
+from radiomics_talent.features.native.glcm_rounding import RESUMMED, dense_tables, hang_on_rounding, rounded_features
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-    from numpy.typing import NDArray
 
     from radiomics_talent.features.native.grey_levels import GreyLevels
     from radiomics_talent.features.native.neighbour_tables import PairTables
     from radiomics_talent.features.native.texture_settings import TextureSettings
 
 _NORMS = ("infinity", "euclidean", "manhattan", "no_weighting")
-_SHADE, _CORRELATION = GLCM_FEATURES.index("ClusterShade"), GLCM_FEATURES.index("Correlation")
-_IMC2, _INVERSE_VARIANCE = GLCM_FEATURES.index("Imc2"), GLCM_FEATURES.index("InverseVariance")
 
 
 def glcm_values(tables: PairTables, grey: GreyLevels, wanted: Collection[str]) -> dict[str, float]:
@@ -51,12 +47,17 @@ def glcm_values(tables: PairTables, grey: GreyLevels, wanted: Collection[str]) -
     if not used.any():
         return _empty(len(by_table), grey, wanted)
     values = dict(zip(GLCM_FEATURES, by_table[used].mean(axis=0).tolist(), strict=True))
-    again = _hang_on_rounding(values["ClusterShade"], scale, rounded, used)
+    hangs = hang_on_rounding(np.array([values["ClusterShade"]]), scale[None], rounded[None])[0]
+    again = {name for name, rounds in zip(RESUMMED, hangs, strict=True) if rounds}
+    if used.size > 1 and used.all():  # summed one term after another, as here
+        again.discard("Correlation")
     values["MCC"] = 1.0
     if "MCC" in wanted and grey.present.size > 1:
-        mean = _mcc(tables, used, grey.present.size)
-        values["MCC"] = mean
-        again |= {"MCC"} if np.isnan(mean) else set()
+        squares, worth = second_eigenvalues(tables, grey.present.size)
+        for t in np.flatnonzero(worth == INEXACT):
+            squares[t] = general_second_eigenvalue(dense_tables(tables, np.arange(used.size) == t, grey.present.size))
+        values["MCC"] = float(np.sqrt(squares[used]).mean())
+        again |= {"MCC"} if (worth == ROUNDED).any() else set()
     again &= set(wanted)
     if again:
         values |= rounded_features(dense_tables(tables, used, grey.present.size), grey.present, again)
@@ -87,32 +88,6 @@ def glcm_warnings(settings: TextureSettings, wanted: Collection[str]) -> tuple[s
         if name == "SumAverage" and settings.symmetrical_glcm:
             said.append("GLCM is symmetrical, therefore Sum Average = 2 * Joint Average, only 1 needs to be calculated")
     return tuple(said)
-
-
-def _hang_on_rounding(
-    shade: float, scale: NDArray[np.float64], rounded: NDArray[np.int64], used: NDArray[np.bool_]
-) -> set[str]:
-    """Name the features whose value the order of PyRadiomics' sums decides."""
-    again = set()
-    if (rounded & 1).any():
-        again.add("Imc2")
-    # Only several tables, none of them taken out, are summed one term after another, as here.
-    if (used.size == 1 or not used.all()) and (rounded & 2).any():
-        again.add("Correlation")
-    largest = np.nanmax(scale)
-    if abs(shade) < 1e-6 * largest and largest > 1e-3:
-        again.add("ClusterShade")
-    return again
-
-
-def _mcc(tables: PairTables, used: NDArray[np.bool_], levels: int) -> float:
-    """Mean over angles; NaN where one hangs on rounding."""
-    squares, worth = second_eigenvalues(tables, levels)
-    if (worth == ROUNDED).any():
-        return np.nan
-    for t in np.flatnonzero(worth == INEXACT):
-        squares[t] = general_second_eigenvalue(dense_tables(tables, np.arange(used.size) == t, levels)[0, :, :, 0])
-    return float(np.sqrt(squares[used]).mean())
 
 
 def _empty(tables: int, grey: GreyLevels, wanted: Collection[str]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from radiomics_talent.features.native.glcm_rounding import as_laid_out
 from radiomics_talent.features.native.neighbour_offsets import angle_weights, neighbour_offsets
 from radiomics_talent.imaging.compiled import kernel
 
@@ -185,7 +186,13 @@ def _count_neighbours(
                 tones[row, 1] += abs(here[x] - total[x] / number[x])
 
 
-def pair_tables(grey: GreyLevels, spacing_xyz: tuple[float, float, float], settings: TextureSettings) -> PairTables:
+def pair_tables(
+    grey: GreyLevels,
+    spacing_xyz: tuple[float, float, float],
+    settings: TextureSettings,
+    offsets: NDArray[np.int64] | None = None,
+    copies: int = 1,
+) -> PairTables:
     """Count the pairs of levels of a lesion.
 
     Parameters
@@ -196,6 +203,10 @@ def pair_tables(grey: GreyLevels, spacing_xyz: tuple[float, float, float], setti
         Voxel size in mm, for the weights of angles.
     settings : TextureSettings
         Distances, plane, symmetry and ``weightingNorm``.
+    offsets : ndarray of int64, optional
+        (n, 3): the angles, where the lesion is part of a larger image that has more of them.
+    copies : int
+        Number of lesions in PyRadiomics' array, as `glcm_rounding.dense_tables` has it.
 
     Returns
     -------
@@ -207,21 +218,28 @@ def pair_tables(grey: GreyLevels, spacing_xyz: tuple[float, float, float], setti
     ExtractionError
         No voxel can have a neighbour.
     """
-    offsets, _ = neighbour_offsets(grey.levels_zyx.shape, settings)
-    ranks = _ranks(grey)
+    if offsets is None:
+        offsets, _ = neighbour_offsets(grey.levels_zyx.shape, settings)
+    ranks = level_ranks(grey)
     lines = _lines(ranks, offsets)
     side = grey.present.size + 1
     counts = np.zeros((len(offsets), side, side), dtype=np.int32)
     _count_pairs(lines.flat, lines.start, lines.length, _flat(offsets, lines), counts)
     if settings.weighting_norm is None:
         return PairTables(*_emit_pairs(counts.astype(np.float64), settings.symmetrical_glcm))
-    counts[:, 0] = counts[:, :, 0] = 0
-    by_angle = np.ascontiguousarray(counts.transpose(1, 2, 0)).astype(np.float64)
+    by_angle = np.ascontiguousarray(counts[:, 1:, 1:].transpose(1, 2, 0)).astype(np.float64)
     if settings.symmetrical_glcm:
         by_angle = by_angle + by_angle.transpose(1, 0, 2)
-    # Summed along the last axis, in the order that PyRadiomics' own sum has.
+    # Both sums in the order that PyRadiomics' own have.
     merged = np.sum(by_angle * angle_weights(offsets, spacing_xyz, settings.weighting_norm), axis=2)
-    return PairTables(*_emit_pairs(np.ascontiguousarray(merged[None]), False))
+    total = as_laid_out(np.repeat(merged[None, :, :, None], copies, axis=0)).sum(axis=(1, 2))[0, 0]
+    first, second = np.nonzero(merged)
+    return PairTables(
+        start=np.array([0, first.size]),
+        first=first.astype(np.int32),
+        second=second.astype(np.int32),
+        share=merged[first, second] / total,
+    )
 
 
 def neighbour_tables(grey: GreyLevels, settings: TextureSettings) -> tuple[DependenceTables, ToneTables]:
@@ -264,7 +282,7 @@ def neighbour_tables(grey: GreyLevels, settings: TextureSettings) -> tuple[Depen
     )
 
 
-def _ranks(grey: GreyLevels) -> NDArray[np.int32]:
+def level_ranks(grey: GreyLevels) -> NDArray[np.int32]:
     """Levels as 1 + their index among those that are present."""
     if grey.present.size == grey.highest:
         return grey.levels_zyx
