@@ -164,11 +164,11 @@ def _show_plane(
         extent=(left, left + columns * step_x, top + rows * step_y, top),
         aspect="equal",
     )
-    lines = _voxel_borders(inside) * (step_x, step_y) + (left, top)
+    lines = voxel_borders(inside) * (step_x, step_y) + (left, top)
     axes.add_collection(LineCollection(list(lines), colors=CONTOUR_COLOUR, linewidths=1.3, capstyle="projecting"))
 
 
-def _voxel_borders(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+def voxel_borders(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the edges between pixels in and out, shape (n, 2, 2), in (column, row) from the corner."""
     padded = np.pad(inside, 1)
     row, column = np.nonzero(padded[:, 1:] != padded[:, :-1])
