@@ -112,12 +112,12 @@ class PyRadiomicsSettings(_Frozen):
 
 # fmt: off
 class VoxelSettings(_Frozen):
-    """PyRadiomics' ``voxelSetting``: accepted, and without effect on features of a whole lesion."""
+    """PyRadiomics' ``voxelSetting``: for maps (``radiomics-talent map``); without effect on features of a whole lesion."""
 
     kernelRadius: int = Field(1, gt=0, description="Radius of the moving neighbourhood in voxels")
     maskedKernel: bool = Field(default=True, description="Only voxels of the lesion count in the neighbourhood")
     initValue: float = Field(0, allow_inf_nan=True, description="Value outside the lesion")
-    voxelBatch: int | None = Field(None, gt=0, description="Voxels worked on at once")
+    voxelBatch: int | None = Field(None, gt=0, description="Voxels that PyRadiomics works on at once; without effect here")
 
 
 class GeometrySettings(_Frozen):
@@ -182,7 +182,7 @@ class ExtractionSettings(_Frozen):
     imageType: dict[ImageTypeName, PyRadiomicsSettings] = Field(default_factory=_original_alone, description="Image types, each with settings that hold for it alone")
     featureClass: dict[str, tuple[str, ...] | None] = Field(default_factory=lambda: _classes_by_default(force_2d=False), description="Feature classes; null or an empty list takes every feature of the class that is not deprecated; shape2D needs force2D: true and lesions drawn on one slice")
     setting: PyRadiomicsSettings = Field(default_factory=PyRadiomicsSettings, description="PyRadiomics' settings")
-    voxelSetting: VoxelSettings = Field(default_factory=VoxelSettings, description="Accepted in parameter files; without effect here")
+    voxelSetting: VoxelSettings = Field(default_factory=VoxelSettings, description="For maps alone: see `map`")
     geometry: GeometrySettings = Field(default_factory=GeometrySettings, description="Treatment of irregular CT series")
     mask: MaskSettings = Field(default_factory=MaskSettings, description="Treatment of masks")
     pad_mm: float | None = Field(None, gt=0, description="Without resampling, filter the lesion's box and this margin instead of the whole image; null keeps PyRadiomics' bits")

@@ -54,7 +54,7 @@ def test_every_option_of_ours_is_used(model):
         if p.name not in {"settings.py", "model_settings.py", "presets.py"}
     )
     own = (ROOT / "radiomics_talent" / "settings.py").read_text(encoding="utf-8")
-    for name in set(model.model_fields) - {"voxelSetting"}:  # accepted for PyRadiomics' files, without effect
+    for name in model.model_fields:
         # PyRadiomics' two dictionaries leave the settings through to_pyradiomics.
         assert re.search(rf"\.{name}\b|\"{name}\"", code) or f"self.{name}" in own, name
 
