@@ -1,6 +1,8 @@
 """Fixtures that more than one part needs: where the real data are, and the sarcoma patients unpacked once."""
 
+import logging
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,14 @@ def sts_root(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """A small synthetic trial, a model trained on it, and two patients that it has never seen."""
     return make_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(autouse=True)
+def _pyradiomics_speaks_as_before() -> Iterator[None]:
+    """Put back the level of PyRadiomics' logger, which some tests lower: others read what it says."""
+    logger = logging.getLogger("radiomics")
+    level, handlers = logger.level, [(handler, handler.level) for handler in logger.handlers]
+    yield
+    logger.setLevel(level)
+    for handler, handler_level in handlers:
+        handler.setLevel(handler_level)

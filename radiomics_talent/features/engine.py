@@ -135,14 +135,17 @@ def make_ready(settings: ExtractionSettings, *, verify: bool = False) -> None:
 
 
 def load(settings: ExtractionSettings) -> None:
-    """Import the engine that computes, which takes up to a second.
+    """Import the engine that computes and load its machine code, which takes up to a second.
 
     Raises
     ------
     ExtractionError
         It cannot be imported.
     """
-    _engine(engine_of(settings))
+    engine = engine_of(settings)
+    _engine(engine)
+    if engine == "native":
+        import_module("radiomics_talent.features.native.rehearsal").rehearse(settings)
 
 
 def is_installed(engine: Engine) -> bool:

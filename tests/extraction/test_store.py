@@ -141,7 +141,10 @@ def test_odd_ids_become_safe_and_stay_different():
 
 
 def test_run_json_is_readable(tmp_path):
-    with open_run(tmp_path, ExtractionSettings()):
-        record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
-    assert record["settings_sha256"] == ExtractionSettings().hash
-    assert "pyradiomics" in record["versions"]
+    for engine, library in (("native", "numba"), ("reference", "pyradiomics")):
+        settings = ExtractionSettings(engine=engine)
+        with open_run(tmp_path / engine, settings):
+            record = json.loads((tmp_path / engine / "run.json").read_text(encoding="utf-8"))
+        assert record["settings_sha256"] == settings.hash
+        assert record["versions"]["engine"] == engine
+        assert library in record["versions"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from radiomics_talent.features.native.compute import compute
+from radiomics_talent.features.native.texture_maps import image_maps
+from radiomics_talent.features.native.texture_settings import TextureSettings
 from radiomics_talent.features.prepared import prepare
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels
@@ -34,6 +37,19 @@ def compute_everything() -> None:
     for slices, settings in runs:
         for dtype in (np.int16, np.float32, np.float64):
             _compute(slices, dtype, ExtractionSettings.model_validate(settings))
+    _map()
+
+
+def rehearse(settings: ExtractionSettings) -> None:
+    """Load the machine code that a lesion with these settings will need, which takes up to half a second."""
+    with suppress(Exception):  # the invented lesion may not fit the settings; what is wrong with them, lesions will say
+        _compute(6, np.int16, settings)
+
+
+def _map() -> None:
+    noise = np.random.default_rng(0).normal(60, 40, (4, 7, 8))
+    classes = dict.fromkeys(name for name in ExtractionSettings().featureClass if name != "shape")
+    image_maps(noise.round().astype(np.int16), noise < 120, (1.0, 1.0, 2.0), TextureSettings(), classes)
 
 
 def _compute(slices: int, dtype: type, settings: ExtractionSettings) -> None:
