@@ -50,7 +50,7 @@ docs: setup
 	$(BIN)/python docs/write_tables.py
 
 bench: setup
-	$(BIN)/python benchmarks/crop_speed.py
+	$(BIN)/python benchmarks/engines.py
 	$(BIN)/python benchmarks/index_speed.py
 
 # Renew the pins: names and versions from pyproject.toml, hashes from the registry that the user's uv is set up for.
