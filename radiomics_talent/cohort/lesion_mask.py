@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,8 @@ from radiomics_talent.findings import Finding
 from radiomics_talent.imaging.geometry import Box, Geometry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from radiomics_talent.cohort.manifest import Lesion
@@ -37,6 +39,8 @@ _EXACT = 1e-3
 _OUTSIDE_TOLERANCE = 0.01
 """Share of a lesion that may lie outside the scan and be left out, as for contours."""
 _COUNTABLE = 2**16
+_KEPT_BYTES = 2
+"""A label map of at most so many bytes a voxel is kept for the next row of the same file."""
 
 
 def inspect_mask(lesion: Lesion, scan: Scan, settings: ExtractionSettings) -> Found:
@@ -158,7 +162,8 @@ class _Layered:
 
 def _inspect_label_map(lesion: Lesion, scan: Scan, settings: ExtractionSettings) -> Found:
     where = str(lesion.mask)
-    findings, image = read_volume(lesion.mask, code="mask-unreadable")
+    read = _read_label_map(lesion.mask)
+    findings, image = read.findings, read.image
     if image is None:
         return findings, None
     named = _slicer_segments(image)
@@ -168,13 +173,13 @@ def _inspect_label_map(lesion: Lesion, scan: Scan, settings: ExtractionSettings)
             sentence = f"has {layers} values a voxel, expected one; export one mask, or set setting.label_channel"
             return (*findings, Finding("not-3d", sentence, where)), None
         image = sitk.VectorIndexSelectionCast(image, settings.setting.label_channel)
+        read = _LabelMap(findings, image)
     array = sitk.GetArrayViewFromImage(image)
     problem = _not_a_label_map(array, where)
     if problem:
         return (*findings, problem), None
     geometry = Geometry.of(image)
-    counts = partial(_counts, array)
-    labels = named or [_Layered(Label(str(value))) for value in counts()]
+    labels = named or [_Layered(Label(str(value))) for value in read.values]
     wanted = lesion.label
     if not wanted and "label" in settings.setting.model_fields_set:
         wanted = str(settings.setting.label)
@@ -196,6 +201,48 @@ def _inspect_label_map(lesion: Lesion, scan: Scan, settings: ExtractionSettings)
     return _onto_scan(select(by_label[chosen]), geometry, scan, settings, findings, where)
 
 
+@dataclass(frozen=True, eq=False)
+class _LabelMap:
+    """A file that is read once, and what every row of it asks for again."""
+
+    findings: tuple[Finding, ...]
+    image: sitk.Image | None
+
+    @cached_property
+    def values(self) -> list[int]:
+        """Every value but 0, slice by slice: a whole scan sorted at once would cost seconds."""
+        array = sitk.GetArrayViewFromImage(self.image)
+        low, high = int(array.min()), int(array.max())
+        found: set[int] = set()
+        for plane in array:
+            if high - low < _COUNTABLE:
+                present = np.zeros(high - low + 1, dtype=bool)
+                present[plane.astype(np.int64).ravel() - low] = True
+                found.update((np.flatnonzero(present) + low).tolist())
+            else:
+                found.update(int(value) for value in np.unique(plane))
+        return sorted(found - {0})
+
+
+def _read_label_map(path: Path) -> _LabelMap:
+    try:
+        stat = path.stat()
+    except OSError:
+        return _LabelMap(*read_volume(path, code="mask-unreadable"))
+    read = _open(path, stat.st_mtime_ns, stat.st_size)
+    image = read.image
+    if image is not None and image.GetSizeOfPixelComponent() * image.GetNumberOfComponentsPerPixel() > _KEPT_BYTES:
+        _open.cache_clear()
+    return read
+
+
+@lru_cache(maxsize=1)
+def _open(path: Path, mtime_ns: int, size: int) -> _LabelMap:
+    """Read a label map; the last one stays open, for a scan's lesions are often the values of one file."""
+    del mtime_ns, size  # part of the cache's key: a file that was written anew is read anew
+    return _LabelMap(*read_volume(path, code="mask-unreadable"))
+
+
 def _not_a_label_map(array: NDArray[np.generic], where: str) -> Finding | None:
     if not np.issubdtype(array.dtype, np.floating):
         return None
@@ -207,23 +254,6 @@ def _not_a_label_map(array: NDArray[np.generic], where: str) -> Finding | None:
             sentence = f"holds values such as {float(off[0]):.3g}, expected whole numbers; threshold the mask first"
             return Finding("mask-unreadable", sentence, where)
     return None
-
-
-def _counts(array: NDArray[np.generic]) -> dict[int, int]:
-    """Return the voxels of every value but 0, slice by slice: a whole scan sorted at once would cost seconds."""
-    low, high = int(array.min()), int(array.max())
-    totals: dict[int, int] = {}
-    for plane in array:
-        if high - low < _COUNTABLE:
-            counts = np.bincount((plane.astype(np.int64) - low).ravel())
-            found = {int(i) + low: int(counts[i]) for i in np.flatnonzero(counts)}
-        else:
-            values, sums = np.unique(plane, return_counts=True)
-            found = {int(v): int(n) for v, n in zip(values, sums, strict=True)}
-        for value, count in found.items():
-            totals[value] = totals.get(value, 0) + count
-    totals.pop(0, None)
-    return dict(sorted(totals.items()))
 
 
 def _slicer_segments(image: sitk.Image) -> list[_Layered]:
