@@ -181,7 +181,7 @@ class _Recovery:
 
     def alone(self, task: ScanTask, row: int, *, known: Mark | None = None) -> set[int]:
         """Do one lesion in a process of its own until it is settled; return the rows that are settled."""
-        single = replace(task, lesions=tuple(lesion for lesion in task.lesions if lesion.row == row))
+        single = replace(task, lesions=tuple(lesion for lesion in task.lesions if lesion.row == row), threads=1)
         mark = known
         while True:
             if mark is None:

@@ -19,7 +19,8 @@ from radiomics_talent.extraction import run
 from radiomics_talent.extraction.interrupts import interrupts
 from radiomics_talent.extraction.journal import journal_of
 from radiomics_talent.extraction.run import run_extraction
-from radiomics_talent.extraction.store import OUTPUTS, RunFolderError
+from radiomics_talent.extraction.store import OUTPUTS, RunFolder, RunFolderError
+from radiomics_talent.extraction.worker import ScanTask
 from radiomics_talent.features.engine import extract
 from radiomics_talent.features.table import load_features
 
@@ -86,6 +87,30 @@ def test_a_lesion_that_kills_hangs_or_raises_costs_itself_alone(cohort, settings
     again = run_extraction(cohort, settings, out, jobs=jobs)
     assert (again.n_done, again.n_resumed, again.failures) == (6, 3, ())
     assert len(doubles.computed(out)) - before == 3
+
+
+@pytest.mark.parametrize("patient", ["p2", "p3"])
+def test_lesions_side_by_side_in_threads_cost_themselves_alone(cohort, settings, tmp_path, monkeypatch, patient):
+    """One scan and more jobs than scans: its lesions are threads of one worker, which one of them kills or hangs."""
+    monkeypatch.setattr(run, "extract_scan", doubles.work_with_victims)
+    lesions = CohortTable(tuple(x for x in cohort.lesions if x.patient_id == patient), cohort.path)
+    blank = ScanTask((), settings, RunFolder(tmp_path))
+    assert [task.threads for task in run.scan_tasks(lesions, blank, 4)] == [len(lesions.lesions)]
+    result = run_extraction(lesions, settings, tmp_path / "run", jobs=4, timeout_s=2.5)
+    assert names(result) == [x.key for x in lesions.lesions if x.key not in doubles.VICTIMS]
+    found = {f.key: f.sentence.split(":")[0] for f in result.failures}
+    assert found.keys() == {x.key for x in lesions.lesions} & doubles.VICTIMS.keys()
+    assert found.get("p2/L1", "killed") == "killed"
+    assert found.get("p3/L0", "timed out") == "timed out"
+    assert list((tmp_path / "run" / "journal").iterdir()) == []
+
+
+def test_threads_give_the_same_bytes(cohort, settings, tmp_path):
+    lesions = CohortTable(cohort.lesions[3:], cohort.path)
+    for jobs in (1, 3):
+        run_extraction(lesions, settings, tmp_path / str(jobs), jobs=jobs)
+    for name in ("features.csv", "failures.csv"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
 
 
 @pytest.mark.parametrize("alone", [True, False])
