@@ -66,8 +66,11 @@ def _moments(
     """Fill the margins (rows, columns, i - j, i + j) and what needs no mean; return the means of i and j."""
     rows, columns, difference, total = sums
     mean_i = mean_j = product = energy = entropy = highest = 0.0
+    last = logarithm = 0.0
     for e in range(share.size):
         p, i, j = share[e], level[first[e]], level[second[e]]
+        if p != last:  # neighbours in the list are often alike
+            last, logarithm = p, math.log2(p + _EPSILON)
         rows[first[e]] += p
         columns[second[e]] += p
         difference[int(abs(i - j))] += p
@@ -76,7 +79,7 @@ def _moments(
         mean_j += j * p
         product += p * (i * j)
         energy += p * p
-        entropy -= p * math.log2(p + _EPSILON)
+        entropy -= p * logarithm
         highest = max(highest, p)
     out[0] = product  # Autocorrelation: sum p i j
     out[16] = mean_i  # JointAverage: sum p i
@@ -120,35 +123,42 @@ def _central_moments(
 
 
 @kernel
-def _differences(difference: NDArray[np.float64], highest: int, out: NDArray[np.float64]) -> None:
-    """Fill what the distribution of k = |i - j| tells."""
-    average = entropy = contrast = inverse = 0.0
-    id_ = idm = idn = idmn = variance = 0.0
+def _weights_of_differences(highest: int) -> NDArray[np.float64]:
+    """Return, for k = 0 to highest - 1, what Id, Idm, Idn, Idmn and InverseVariance weigh p(|i - j| = k) with."""
+    weights = np.empty((highest, 5))
     for k in range(highest):
+        square = float(k * k)
+        weights[k, 0] = 1 / (1.0 + k)  # Id
+        weights[k, 1] = 1 / (1.0 + square)  # Idm
+        weights[k, 2] = 1 / (1.0 + k / highest)  # Idn
+        weights[k, 3] = 1 / (1.0 + square / (float(highest) * highest))  # Idmn
+        weights[k, 4] = 1 / square if k > 0 else 0.0  # InverseVariance
+    return weights
+
+
+@kernel
+def _differences(difference: NDArray[np.float64], weights: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Fill what the distribution of k = |i - j| tells."""
+    average = entropy = contrast = variance = 0.0
+    for k in range(difference.size):
         p = difference[k]
         if p == 0.0:
             continue
-        square = float(k * k)
         average += k * p
-        contrast += square * p
+        contrast += float(k * k) * p
         entropy -= p * math.log2(p + _EPSILON)
-        id_ += p / (1 + k)
-        idm += p / (1 + square)
-        idn += p / (1 + k / highest)
-        idmn += p / (1 + square / (float(highest) * highest))
-        if k > 0:
-            inverse += p / square
-    for k in range(highest):
-        variance += difference[k] * (k - average) ** 2
+        out[9] += p * weights[k, 0]  # Id: sum p / (1 + k)
+        out[10] += p * weights[k, 1]  # Idm: sum p / (1 + k²)
+        out[12] += p * weights[k, 2]  # Idn: sum p / (1 + k/highest)
+        out[11] += p * weights[k, 3]  # Idmn: sum p / (1 + k²/highest²)
+        out[15] += p * weights[k, 4]  # InverseVariance: sum over k > 0 of p / k²
+    for k in range(difference.size):
+        apart = k - average
+        variance += difference[k] * (apart * apart)
     out[4] = contrast  # Contrast: sum p k²
     out[6] = average  # DifferenceAverage: sum p k
     out[7] = entropy  # DifferenceEntropy: -sum p log2(p + eps)
     out[8] = variance  # DifferenceVariance: sum p (k - average)²
-    out[9] = id_  # Id: sum p / (1 + k)
-    out[10] = idm  # Idm: sum p / (1 + k²)
-    out[11] = idmn  # Idmn: sum p / (1 + k²/highest²)
-    out[12] = idn  # Idn: sum p / (1 + k/highest)
-    out[15] = inverse  # InverseVariance: sum over k > 0 of p / k²
 
 
 @kernel
@@ -165,19 +175,27 @@ def _sums(total: NDArray[np.float64], highest: int, out: NDArray[np.float64]) ->
 
 
 @kernel
-def _margin(share: NDArray[np.float64]) -> tuple[float, float, float, int]:
-    """Return -sum p log2(p + eps), -sum p log2 p, the smallest p and the number of p that are not 0."""
-    entropy = plain = 0.0
-    smallest = 1.0
+def _margin(share: NDArray[np.float64], inverse: NDArray[np.float64]) -> tuple[float, float, int]:
+    """Return -sum p log2 p, the smallest p and the number of p that are not 0; fill 1/p."""
+    entropy, smallest = 0.0, 1.0
     used = 0
     for k in range(share.size):
         p = share[k]
         if p != 0.0:
-            entropy -= p * math.log2(p + _EPSILON)
-            plain -= p * math.log2(p)
+            entropy -= p * math.log2(p)
             smallest = min(smallest, p)
+            inverse[k] = 1.0 / p
             used += 1
-    return entropy, plain, smallest, used
+    return entropy, smallest, used
+
+
+@kernel
+def _entropy(share: NDArray[np.float64]) -> float:
+    """Return -sum p log2(p + eps)."""
+    entropy = 0.0
+    for k in range(share.size):
+        entropy -= share[k] * math.log2(share[k] + _EPSILON)
+    return entropy
 
 
 @kernel
@@ -207,21 +225,25 @@ def _information(
     share: NDArray[np.float64],
     rows: NDArray[np.float64],
     columns: NDArray[np.float64],
+    inverses: tuple[NDArray[np.float64], NDArray[np.float64]],
     out: NDArray[np.float64],
 ) -> None:
     """Fill the informational measures of correlation."""
-    hx, plain_x, smallest_x, used_x = _margin(rows)
-    hy, plain_y, smallest_y, used_y = _margin(columns)
+    hx, smallest_x, used_x = _margin(rows, inverses[0])
+    hy, smallest_y, used_y = _margin(columns, inverses[1])
     hxy = out[18]
     if smallest_x * smallest_y > 1e-9:
-        # log2(x y + eps) = log2 x + log2 y + eps/(x y ln 2) to the last bit, summed margin by margin.
+        # log2(p + eps) = log2 p + eps/(p ln 2) to the last bit, and log2(x y) = log2 x + log2 y: margins are enough.
         ratio = 0.0
         for e in range(share.size):
-            ratio += share[e] / (rows[first[e]] * columns[second[e]])
-        hxy1 = plain_x + plain_y - ratio * _EPSILON / math.log(2.0)
-        hxy2 = plain_x + plain_y - used_x * used_y * _EPSILON / math.log(2.0)
+            ratio += share[e] * inverses[0][first[e]] * inverses[1][second[e]]
+        hxy1 = hx + hy - ratio * _EPSILON / math.log(2.0)
+        hxy2 = hx + hy - used_x * used_y * _EPSILON / math.log(2.0)
+        hx -= used_x * _EPSILON / math.log(2.0)
+        hy -= used_y * _EPSILON / math.log(2.0)
     else:
         hxy1, hxy2 = _independent_entropies(first, second, share, rows, columns)
+        hx, hy = _entropy(rows), _entropy(columns)
     out[13] = (hxy - hxy1) / max(hx, hy)  # Imc1: (HXY - HXY1) / max(HX, HY)
     if share.size == 1:
         out[13] = out[14] = 0.0
@@ -246,7 +268,9 @@ def _all_tables(
     """Compute every feature of every table; NaN for a table without entries."""
     out = np.full((start.size - 1, _COLUMNS), np.nan)
     rows, columns = np.zeros(level.size), np.zeros(level.size)
+    inverses = np.empty(level.size), np.empty(level.size)
     difference, total = np.zeros(highest), np.zeros(2 * highest + 1)
+    weights = _weights_of_differences(highest)
     for t in range(start.size - 1):
         begin, end = start[t], start[t + 1]
         if begin == end:
@@ -256,9 +280,9 @@ def _all_tables(
         row[:] = 0.0
         means = _moments(i, j, p, level, (rows, columns, difference, total), row)
         _central_moments(i, j, p, level, means, row)
-        _differences(difference, highest, row)
+        _differences(difference, weights, row)
         _sums(total, highest, row)
-        _information(i, j, p, rows, columns, row)
+        _information(i, j, p, rows, columns, inverses, row)
         rows[:] = 0.0
         columns[:] = 0.0
         difference[:] = 0.0

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from radiomics_talent.features.native.neighbour_tables import PairTables
     from radiomics_talent.features.native.neighbourhoods import Neighbourhoods
     from radiomics_talent.features.native.texture_settings import TextureSettings
 
@@ -59,10 +58,6 @@ class _Image:
     def tables(self) -> int:
         """Number of tables of a centre."""
         return len(self.offsets) if self.settings.weighting_norm is None else 1
-
-    def count(self) -> Iterator[PairTables]:
-        """Count pairs around the centres, some at a time."""
-        return pairs_around(self.around, self.grey, self.spacing_xyz, self.settings)
 
     def dense(self, which: NDArray[np.intp], kept: NDArray[np.bool_]) -> Iterator[NDArray[np.float64]]:
         """Yield the tables of some centres in PyRadiomics' layout, each twice, as there are several in a map."""
@@ -105,24 +100,31 @@ def glcm_maps(
     offsets, _ = neighbour_offsets(grey.levels_zyx.shape, settings)
     image = _Image(around, grey, spacing_xyz, settings, offsets)
     angles = image.tables
-    means, has_pairs, hangs = [], [], []
-    for tables in image.count():
+    means, has_pairs, hangs, squares = [], [], [], []
+    some, every = np.zeros(angles, dtype=np.bool_), np.ones(angles, dtype=np.bool_)
+    for tables in pairs_around(around, grey, spacing_xyz, settings):
         by_table, scale, rounded = glcm_features(tables, grey.present, grey.highest)
         has_pairs.append((np.diff(tables.start) > 0).reshape(-1, angles))
+        some |= has_pairs[-1].any(axis=0)
+        every &= has_pairs[-1].all(axis=0)
         means.append(_mean_of_filled(by_table.reshape(-1, angles, len(GLCM_FEATURES)), has_pairs[-1]))
         hangs.append(hang_on_rounding(means[-1][:, _SHADE], scale.reshape(-1, angles), rounded.reshape(-1, angles)))
-    filled, values = np.concatenate(has_pairs), np.concatenate(means)
-    kept = np.asarray(filled.any(axis=0) | (angles == 1))
-    complete = np.asarray(filled[:, kept].all(axis=1))
+        if "MCC" in wanted and not (some & ~every).any():  # MCC has not failed so far
+            squares.append(second_eigenvalues(tables, grey.present.size))
+    kept = some | (angles == 1)
+    complete = np.concatenate(has_pairs)[:, kept].all(axis=1)
+    values = np.concatenate(means)
     if grey.present.size == 1 and kept.any():
         values[:, _INVERSE_VARIANCE] = 0.0
     values[~complete, _JOINT_AVERAGE] = np.nan
     found = dict(zip(GLCM_FEATURES, values.T.copy(), strict=True))
     _do_again(image, kept, found, np.concatenate(hangs), set(wanted))
-    if "MCC" in wanted:
-        if not complete.all():
-            warn(_FAILED)
-        found["MCC"] = _mcc(image, kept) if complete.all() else np.zeros(complete.size)
+    if "MCC" in wanted and complete.all():
+        eigenvalues, worth = (np.concatenate(parts).reshape(-1, angles) for parts in zip(*squares, strict=True))
+        found["MCC"] = _mcc(image, kept, eigenvalues, worth)
+    elif "MCC" in wanted:
+        warn(_FAILED)
+        found["MCC"] = np.zeros(complete.size)
     return {name: found[name] for name in wanted}
 
 
@@ -152,17 +154,15 @@ def _do_again(
             found[name][v] = value
 
 
-def _mcc(image: _Image, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Compute MCC where every kept angle has pairs around every centre."""
-    levels, n = image.grey.present.size, image.around.centres.size
+def _mcc(
+    image: _Image, kept: NDArray[np.bool_], squares: NDArray[np.float64], worth: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Average the roots of (n, angles) eigenvalues; every kept angle has pairs around every centre."""
+    levels = image.grey.present.size
     if levels == 1 or not kept.any():
-        return np.full(n, 1.0 if levels == 1 else np.nan)
-    values, sure = [], []
-    for tables in image.count():
-        squares, worth = second_eigenvalues(tables, levels)
-        values.append(np.sqrt(squares.reshape(-1, kept.size)[:, kept]).mean(axis=1))
-        sure.append((worth.reshape(-1, kept.size)[:, kept] == FOUND).all(axis=1))
-    mcc, good = np.concatenate(values), np.concatenate(sure)
+        return np.full(len(squares), 1.0 if levels == 1 else np.nan)
+    mcc: NDArray[np.float64] = np.sqrt(np.maximum(squares[:, kept], 0.0)).mean(axis=1)
+    good = (worth[:, kept] == FOUND).all(axis=1)
     unsure = np.flatnonzero(~good)
     roots = [scaled_eigenvalues(dense)[0, :, -2] for dense in image.dense(unsure, kept)]
     if any((r.real < 0).any() for r in roots) and _any_complex(image, kept, (unsure, np.flatnonzero(good))):

@@ -28,6 +28,8 @@ _TOLERANCE = 1e-11
 _SMALLEST = 1e-6
 """Below this, rounding of the eigenvalue would show in a relative difference of 1e-9."""
 
+_MOST_STEPS = 300
+
 
 @kernel
 def _group(parent: NDArray[np.int64], node: int) -> int:
@@ -40,8 +42,8 @@ def _group(parent: NDArray[np.int64], node: int) -> int:
 
 @kernel
 def _second_group(
-    first: NDArray[np.int32],
-    second: NDArray[np.int32],
+    first: NDArray[np.uint32],
+    second: NDArray[np.uint32],
     share: NDArray[np.float64],
     rows: NDArray[np.float64],
     columns: NDArray[np.float64],
@@ -73,15 +75,41 @@ def _second_group(
 
 @kernel
 def _times(
-    first: NDArray[np.int32], second: NDArray[np.int32], scaled: NDArray[np.float64], vector: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return A Aᵀ times a vector."""
-    across, out = np.zeros(second.max() + 1), np.zeros(vector.size)
+    first: NDArray[np.uint32],
+    second: NDArray[np.uint32],
+    scaled: NDArray[np.float64],
+    vector: NDArray[np.float64],
+    across: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Compute Aᵀ times a vector, and A times that, from the entries of A."""
+    across[:] = 0.0
+    out[:] = 0.0
     for e in range(scaled.size):
         across[second[e]] += scaled[e] * vector[first[e]]
     for e in range(scaled.size):
         out[first[e]] += scaled[e] * across[second[e]]
-    return out
+
+
+@kernel
+def _dense_times(
+    matrix: NDArray[np.float64],
+    turned: NDArray[np.float64],
+    vector: NDArray[np.float64],
+    across: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Compute the same from A and its transpose, row by row."""
+    across[:] = 0.0
+    out[:] = 0.0
+    for i in range(vector.size):
+        row, part = matrix[i], vector[i]
+        for j in range(row.size):
+            across[j] += part * row[j]
+    for j in range(across.size):
+        row, part = turned[j], across[j]
+        for i in range(row.size):
+            out[i] += part * row[i]
 
 
 @kernel
@@ -90,16 +118,19 @@ def _laguerre_step(diagonal: NDArray[np.float64], beside: NDArray[np.float64], n
     d, d1, d2 = x - diagonal[0], 1.0, 0.0
     if d <= 0.0:
         return -1.0
-    gradient, curvature = d1 / d, (d1 / d) ** 2
+    gradient, curvature = d1 / d, 1.0 / (d * d)
     for k in range(1, n):
-        ratio = beside[k - 1] * beside[k - 1] / (d * d)
-        d2 = ratio * (d2 - 2.0 * d1 * d1 / d)
+        inverse = 1.0 / d
+        ratio = beside[k - 1] * beside[k - 1] * inverse * inverse
+        d2 = ratio * (d2 - 2.0 * d1 * d1 * inverse)
         d, d1 = x - diagonal[k] - ratio * d, 1.0 + ratio * d1
         if d <= 0.0:
             return -1.0
-        gradient += d1 / d
-        curvature += (d1 / d) ** 2 - d2 / d
-    return n / (gradient + float(math.sqrt(max((n - 1) * (n * curvature - gradient * gradient), 0.0))))
+        slope = d1 / d
+        gradient += slope
+        curvature += slope * slope - d2 / d
+    spread = max((n - 1) * (n * curvature - gradient * gradient), 0.0)
+    return float(n / (gradient + math.sqrt(spread)))
 
 
 @kernel
@@ -114,18 +145,18 @@ def _largest_root(diagonal: NDArray[np.float64], beside: NDArray[np.float64], n:
         else:
             high = x
             x -= step
-        if high - low < 2e-16 * high or 0.0 <= step < 1e-16 * high:
+        if high - low < 2e-16 * high or 0.0 <= step < 1e-12 * high:
             break
         if step < 0.0 or x <= low:
             x = 0.5 * (low + high)
-    return high
+    return x if x > low else high
 
 
 @kernel
 def _root_vector(diagonal: NDArray[np.float64], beside: NDArray[np.float64], n: int, x: float) -> NDArray[np.float64]:
     """Return the eigenvector of the largest eigenvalue, by inverse iteration: all its components are positive."""
     vector, pivot = np.ones(n), np.empty(n)
-    for _ in range(3):
+    for _ in range(2):
         pivot[0] = max(x + 4e-15 - diagonal[0], 1e-15)
         for k in range(1, n):
             factor = beside[k - 1] / pivot[k - 1]
@@ -150,58 +181,112 @@ def _roots_above(diagonal: NDArray[np.float64], beside: NDArray[np.float64], n: 
 
 
 @kernel
-def _orthogonalise(basis: NDArray[np.float64], n: int, vector: NDArray[np.float64]) -> float:
-    """Take out of a vector what the first n of a basis span, twice; return its length."""
-    for _ in range(2):
-        for k in range(n):
-            dot = 0.0
-            for r in range(vector.size):
-                dot += basis[k, r] * vector[r]
-            for r in range(vector.size):
-                vector[r] -= dot * basis[k, r]
-    return float(math.sqrt(np.sum(vector * vector)))
+def _has_converged(
+    diagonal: NDArray[np.float64], beside: NDArray[np.float64], n: int, value: float, residual: float
+) -> bool:
+    """Tell whether residual²/gap, the error of the largest eigenvalue, is within the tolerance."""
+    if residual > 1e-4 * value:
+        return False
+    apart = residual * residual / (_TOLERANCE * value)
+    return residual < 1e-13 or (apart < 0.1 * value and _roots_above(diagonal, beside, n, value - apart) == 1)
+
+
+@kernel
+def _next_look(n: int, residual: float, before: float, value: float) -> int:
+    """Return the step at which the residual will be small enough, if it goes on falling as it did in three steps."""
+    goal = 1e-6 * value
+    if residual >= before or before == np.inf:
+        return n + 3
+    return n + max(1, min(6, int(3.0 * math.log(residual / goal) / math.log(before / residual))))
+
+
+@kernel
+def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Return the scalar product, summed in four strands."""
+    one = two = three = four = 0.0
+    whole = a.size - a.size % 4
+    for r in range(0, whole, 4):
+        one += a[r] * b[r]
+        two += a[r + 1] * b[r + 1]
+        three += a[r + 2] * b[r + 2]
+        four += a[r + 3] * b[r + 3]
+    for r in range(whole, a.size):
+        one += a[r] * b[r]
+    return (one + two) + (three + four)
+
+
+@kernel
+def _take_out(vector: NDArray[np.float64], other: NDArray[np.float64], part: float) -> None:
+    """Subtract a part of another vector."""
+    for r in range(vector.size):
+        vector[r] -= part * other[r]
+
+
+@kernel
+def _first_step(top: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what the vector sought is like: rising with the level, and irregular, so that no symmetry hides it."""
+    start = np.empty(top.size)
+    for r in range(top.size):
+        start[r] = top[r] * (r + 0.5 - 0.5 * top.size) + 0.01 * ((r * 0.6180339887498949 + 0.31) % 1.0 - 0.5)
+    return start
 
 
 @kernel
 def _lanczos(
-    first: NDArray[np.int32],
-    second: NDArray[np.int32],
+    first: NDArray[np.uint32],
+    second: NDArray[np.uint32],
     scaled: NDArray[np.float64],
     top: NDArray[np.float64],
-) -> tuple[float, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the largest eigenvalue of A Aᵀ beside `top`, its vector, and the tridiagonal matrix of the steps."""
-    limit = top.size - 1
-    basis = np.empty((limit + 2, top.size))
-    basis[0] = top
+    columns: int,
+) -> tuple[float, bool, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the largest eigenvalue of A Aᵀ beside that of `top`, and whether it has been found.
+
+    Then the basis and the tridiagonal matrix of the steps. These are kept apart from `top` and the last two alone:
+    others come back only once an eigenvalue has been found, and the residual stays true.
+    """
+    limit = min(2 * top.size + 8, _MOST_STEPS)
+    dense = 4 * scaled.size > top.size * columns
+    matrix = np.zeros((top.size, columns) if dense else (0, 0))
+    if dense:
+        for e in range(scaled.size):
+            matrix[first[e], second[e]] = scaled[e]
+    turned = matrix.T.copy()
+    across = np.empty(columns)
+    basis = np.empty((limit + 1, top.size))
+    basis[0] = _first_step(top)
+    _take_out(basis[0], top, _dot(basis[0], top))
+    basis[0] /= math.sqrt(_dot(basis[0], basis[0]))
     diagonal, beside = np.empty(limit), np.empty(limit)
-    start = np.empty(top.size)
-    for r in range(top.size):  # irregular, so that no symmetry of the matrix leaves it without the vector sought
-        start[r] = (r * 0.6180339887498949 + 0.31) % 1.0 - 0.5
-    basis[1] = start / _orthogonalise(basis, 1, start)
-    value, mix = 0.0, np.ones(1)
-    n = 0
-    while n < limit:
-        vector = _times(first, second, scaled, basis[n + 1])
-        diagonal[n] = np.sum(vector * basis[n + 1])
+    value, residual = 0.0, np.inf
+    n, look = 0, min(8, top.size - 1)
+    found = False
+    while n < limit and not found:
+        step, vector = basis[n], basis[n + 1]
+        if dense:
+            _dense_times(matrix, turned, step, across, vector)
+        else:
+            _times(first, second, scaled, step, across, vector)
+        if n > 0:
+            _take_out(vector, basis[n - 1], beside[n - 1])
+        diagonal[n] = _dot(vector, step)
+        _take_out(vector, step, diagonal[n])
+        _take_out(vector, top, _dot(vector, top))
+        beside[n] = math.sqrt(_dot(vector, vector))
         n += 1
-        beside[n - 1] = _orthogonalise(basis, n + 1, vector)
-        ended = n == limit or beside[n - 1] < 1e-13
-        if ended or (n >= 8 and n % 4 == 0):
+        if n == look or beside[n - 1] < 1e-13:
+            before = residual
             value = _largest_root(diagonal, beside, n)
-            mix = _root_vector(diagonal, beside, n, value)
-            if ended or beside[n - 1] * mix[n - 1] < 1e-13:
-                break
-        basis[n + 1] = vector / beside[n - 1]
-    found = np.zeros(top.size)
-    for k in range(n):
-        found += mix[k] * basis[k + 1]
-    return value, found, diagonal[:n], beside[:n]
+            residual = beside[n - 1] * _root_vector(diagonal, beside, n, value)[n - 1]
+            found = beside[n - 1] < 1e-13 or _has_converged(diagonal, beside, n, value, residual)
+            look = _next_look(n, residual, before, value)
+        vector /= max(beside[n - 1], 1e-300)
+    return value, found, basis[:n], diagonal[:n], beside[:n]
 
 
 @kernel
 def _with_epsilon(
-    first: NDArray[np.int32],
-    second: NDArray[np.int32],
+    first: NDArray[np.uint32],
+    second: NDArray[np.uint32],
     scaled: NDArray[np.float64],
     margins: NDArray[np.float64],
     vector: NDArray[np.float64],
@@ -223,8 +308,8 @@ def _with_epsilon(
 
 @kernel
 def _connected(
-    first: NDArray[np.int32],
-    second: NDArray[np.int32],
+    first: NDArray[np.uint32],
+    second: NDArray[np.uint32],
     share: NDArray[np.float64],
     rows: NDArray[np.float64],
     columns: NDArray[np.float64],
@@ -234,15 +319,25 @@ def _connected(
         return 0.0, FOUND
     if columns.size == 1:
         return 0.0, ROUNDED
-    margins, scaled = np.empty(share.size), np.empty(share.size)
+    scaled = np.empty(share.size)
+    by_row, by_column = 1.0 / np.sqrt(rows), 1.0 / np.sqrt(columns)
     for e in range(share.size):
-        margins[e] = rows[first[e]] * columns[second[e]]
-        scaled[e] = share[e] / math.sqrt(margins[e])
-    value, vector, diagonal, beside = _lanczos(first, second, scaled, np.sqrt(rows))
+        scaled[e] = share[e] * by_row[first[e]] * by_column[second[e]]
+    value, found, basis, diagonal, beside = _lanczos(first, second, scaled, np.sqrt(rows), columns.size)
     if value < _SMALLEST:
         return value, ROUNDED
-    if _EPSILON / margins.min() < 10 * _TOLERANCE * value:
+    if not found:
+        return value, INEXACT
+    if _EPSILON / (rows.min() * columns.min()) < 10 * _TOLERANCE * value:
         return value, FOUND
+    margins = np.empty(share.size)
+    for e in range(share.size):
+        margins[e] = rows[first[e]] * columns[second[e]]
+    vector = np.zeros(rows.size)
+    mix = _root_vector(diagonal, beside, diagonal.size, value)
+    for k in range(mix.size):
+        vector += mix[k] * basis[k]
+    vector /= math.sqrt(_dot(vector, vector))
     corrected, right, left = _with_epsilon(first, second, scaled, margins, vector)
     if max(right, left) < _TOLERANCE * corrected:
         return corrected, FOUND
@@ -254,12 +349,12 @@ def _connected(
 @kernel
 def _renumber(
     index: NDArray[np.int32], share: NDArray[np.float64], levels: int
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
     """Give numbers to the levels that a margin has, and return the margin."""
     sums = np.zeros(levels)
     for e in range(index.size):
         sums[index[e]] += share[e]
-    number, used = np.empty(levels, np.int32), 0
+    number, used = np.empty(levels, np.uint32), 0
     for k in range(levels):
         if sums[k] > 0.0:
             number[k], sums[used] = used, sums[k]

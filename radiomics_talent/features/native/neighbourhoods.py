@@ -109,22 +109,48 @@ def _emit_table(
     entries: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]],
     n: int,
 ) -> int:
-    """Append the entries of a table, normalised, and clear it."""
+    """Append the entries of a table, normalised, and clear it; a mirrored one holds pairs above the diagonal alone."""
     first, second, share = entries
     begin, total = n, 0.0
     for i in range(levels):
-        for j in range(levels):
-            pairs = table[i + 1, j + 1]
+        row = table[i + 1]
+        for j in range(i if mirrored else 0, levels):
+            pairs = row[j + 1]
+            if pairs == 0.0:
+                continue
+            row[j + 1] = 0.0
+            first[n], second[n], share[n] = here[i], here[j], pairs
+            total += pairs
+            n += 1
             if mirrored:
-                pairs += table[j + 1, i + 1]
-            if pairs != 0.0:
-                first[n], second[n], share[n] = here[i], here[j], pairs
                 total += pairs
-                n += 1
-    table[1 : levels + 1, 1 : levels + 1] = 0.0
+                if i == j:
+                    share[n - 1] += pairs
+                else:
+                    first[n], second[n], share[n] = here[j], here[i], pairs
+                    n += 1
     for e in range(begin, n):
         share[e] /= total
     return n
+
+
+@kernel
+def _count_box(
+    box: NDArray[np.int32],
+    cells: NDArray[np.int64],
+    step: int,
+    weight: float,
+    mirrored: bool,
+    side: int,
+    counts: NDArray[np.float64],
+) -> None:
+    """Count the pairs of one angle in a flat table whose row and column 0 take what is outside."""
+    for c in range(cells.size):
+        one = np.uint32(box[np.uint32(cells[c])])
+        other = np.uint32(box[np.uint32(cells[c] + step)])
+        if mirrored and one > other:
+            one, other = other, one
+        counts[one * np.uint32(side) + other] += weight
 
 
 @kernel
@@ -142,6 +168,7 @@ def _pairs_around(
     slots = 1 if merged else steps.size
     side = min(levels, cells.size) + 1
     table = np.zeros((slots, side, side))
+    flat = table.reshape(slots, side * side)
     number, here = np.zeros(levels + 1, np.int32), np.empty(side, np.int32)
     start = np.zeros(centres.size * slots + 1, np.int64)
     n = t = 0
@@ -149,9 +176,7 @@ def _pairs_around(
         found = _number_levels(rank, centres[v], window, number, here)
         _fill_box(rank, centres[v], window, cells, number, box)
         for a in range(steps.size):
-            counts = table[0 if merged else a]
-            for c in range(cells.size):
-                counts[box[cells[c]], box[cells[c] + steps[a]]] += weights[a]
+            _count_box(box, cells, steps[a], weights[a], mirrored, side, flat[0 if merged else a])
         for s in range(slots):
             n = _emit_table(table[s], here, found, mirrored, entries, n)
             t += 1
@@ -162,16 +187,50 @@ def _pairs_around(
 
 
 @kernel
-def _look_around(box: NDArray[np.int32], cell: int, steps: NDArray[np.int64], alpha: int) -> tuple[int, float]:
-    """Return the number of dependent neighbours of a cell, and its distance from their mean."""
-    level, number, total, dependent = box[cell], 0, 0, 0
+def _look_around(
+    box: NDArray[np.int32],
+    cells: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    alpha: np.int32,
+    counts: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
+) -> None:
+    """Fill number, sum and dependences of the neighbours of all from the first cell of the box to the last."""
+    number, total, dependent = counts
+    number[:] = 0
+    total[:] = 0
+    dependent[:] = 0
+    begin, end = cells[0], cells[-1] + 1
+    here = box[begin:end]
     for a in range(steps.size):
-        there = box[cell + steps[a]]
-        inside = int(there > 0)
-        number += inside
-        total += there
-        dependent += inside & int(abs(level - there) <= alpha)
-    return dependent, abs(level - total / number) if number > 0 else 0.0
+        there = box[begin + steps[a] : end + steps[a]]
+        for x in range(here.size):
+            inside = there[x] > 0
+            apart = np.int32(here[x] - there[x])
+            number[x] += np.int32(inside)
+            total[x] += there[x]
+            dependent[x] += np.int32(inside & (apart <= alpha) & (apart >= -alpha))
+
+
+@kernel
+def _tally(
+    box: NDArray[np.int32],
+    cells: NDArray[np.int64],
+    place: NDArray[np.int32],
+    counts: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
+    sizes: NDArray[np.int32],
+    sums: NDArray[np.float64],
+) -> None:
+    """Add the voxels of a neighbourhood to its tables, rows by the place of their level."""
+    number, total, dependent = counts
+    for c in range(cells.size):
+        level, x = box[np.uint32(cells[c])], np.uint32(cells[c] - cells[0])
+        if level == 0:
+            continue
+        row = np.uint32(place[np.uint32(level)] - 1)
+        sizes[row, np.uint32(dependent[x])] += 1
+        sums[row, 0] += 1.0
+        if number[x] > 0:
+            sums[row, 1] += abs(level - total[x] / number[x])
 
 
 @kernel
@@ -179,37 +238,35 @@ def _neighbours_around(
     layout: _Layout,
     steps: NDArray[np.int64],
     level: NDArray[np.int32],
-    alpha: int,
+    alpha: np.int32,
     dependences: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]],
     tones: tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Fill the entries of dependences and tone differences around each centre; return where tables start."""
     rank, centres, window, cells, box = layout
-    side = min(level.size - 1, cells.size)
-    counts = np.zeros((side, steps.size + 1), np.int32)
-    sums = np.zeros((side, 2))
+    side, span = min(level.size - 1, cells.size), cells[-1] + 1 - cells[0]
+    sizes, sums = np.zeros((side, steps.size + 1), np.int32), np.zeros((side, 2))
     number, here = np.zeros(level.size, np.int32), np.empty(side, np.int32)
+    place = np.zeros(level[-1] + 1, np.int32)
+    counts = np.empty(span, np.int32), np.empty(span, np.int32), np.empty(span, np.int32)
     starts = np.zeros(centres.size + 1, np.int64), np.zeros(centres.size + 1, np.int64)
     n = m = 0
     for v in range(centres.size):
         found = _number_levels(rank, centres[v], window, number, here)
         _fill_box(rank, centres[v], window, cells, level, box)
-        for c in range(cells.size):
-            if box[cells[c]] > 0:
-                row = number[rank[centres[v] + window[c]]] - 1
-                dependent, apart = _look_around(box, cells[c], steps, alpha)
-                counts[row, dependent] += 1
-                sums[row, 0] += 1.0
-                sums[row, 1] += apart
+        for k in range(found):
+            place[level[here[k] + 1]] = k + 1
+            number[here[k] + 1] = 0
+        _look_around(box, cells, steps, alpha, counts)
+        _tally(box, cells, place, counts, sizes, sums)
         for k in range(found):
             for d in range(steps.size + 1):
-                if counts[k, d] > 0:
-                    dependences[0][n], dependences[1][n], dependences[2][n] = here[k], d + 1, counts[k, d]
+                if sizes[k, d] > 0:
+                    dependences[0][n], dependences[1][n], dependences[2][n] = here[k], d + 1, sizes[k, d]
                     n += 1
             tones[0][m], tones[1][m], tones[2][m] = here[k], sums[k, 0], sums[k, 1]
             m += 1
-            number[here[k] + 1] = 0
-        counts[:found] = 0
+        sizes[:found] = 0
         sums[:found] = 0.0
         starts[0][v + 1], starts[1][v + 1] = n, m
     return starts
@@ -317,7 +374,7 @@ def neighbours_around(
             (around.rank, centres, around.window, around.cells, box),
             steps,
             level,
-            settings.gldm_a,
+            np.int32(settings.gldm_a),
             dependences,
             tones,
         )
