@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from radiomics_talent.features.native.glcm import GLCM_FEATURES, glcm_features
-from radiomics_talent.features.native.glcm_mcc import FOUND, second_eigenvalues
+from radiomics_talent.features.native.glcm_groups import FOUND
+from radiomics_talent.features.native.glcm_mcc import second_eigenvalues
 from radiomics_talent.features.native.glcm_rounding import (
     RESUMMED,
     dense_tables,

@@ -3,7 +3,7 @@
 PyRadiomics takes the root of the second eigenvalue of Q, the sum over k of p(i, k) p(j, k) / (p_x(i) p_y(k) + eps).
 Without eps, Q has the eigenvalues of A Aᵀ with A = p / sqrt(p_x p_y): symmetric, its first eigenvector (sqrt(p_x), of
 value 1) known, its second found by Lanczos steps. What eps changes is added as a Rayleigh quotient, with a bound on
-what that leaves out. Where levels fall into groups that never meet, each group has its own eigenvalue 1.
+what that leaves out. Where levels fall into groups that never meet, `glcm_groups` knows it already.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from radiomics_talent.features.native.glcm_groups import FOUND, INEXACT, ROUNDED, split_tables
 from radiomics_talent.imaging.compiled import kernel
 
 if TYPE_CHECKING:
@@ -20,63 +21,12 @@ if TYPE_CHECKING:
 
     from radiomics_talent.features.native.neighbour_tables import PairTables
 
-FOUND, INEXACT, ROUNDED = 0, 1, 2
-"""What `second_eigenvalues` says of a value: good; eps needs a general solver; nothing but rounding error."""
-
 _EPSILON = 2.0**-52
 _TOLERANCE = 1e-11
 _SMALLEST = 1e-6
 """Below this, rounding of the eigenvalue would show in a relative difference of 1e-9."""
 
 _MOST_STEPS = 300
-
-
-@kernel
-def _group(parent: NDArray[np.int64], node: int) -> int:
-    """Return the root of a node, and shorten the way there."""
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
-
-
-@kernel
-def _second_group(
-    first: NDArray[np.uint32],
-    second: NDArray[np.uint32],
-    share: NDArray[np.float64],
-    rows: NDArray[np.float64],
-    columns: NDArray[np.float64],
-) -> tuple[int, float, int]:
-    """Return the number of groups of rows and columns that never meet, the second eigenvalue, and what it is worth."""
-    parent = np.arange(rows.size + columns.size)
-    groups = parent.size
-    for e in range(share.size):
-        a, b = _group(parent, first[e]), _group(parent, rows.size + second[e])
-        if a != b:
-            parent[max(a, b)] = min(a, b)
-            groups -= 1
-    if groups == 1:
-        return 1, 0.0, FOUND
-    # Eigenvalue of a group: 1 - sum(p eps / (p_x p_y + eps)) / sum(p), as the Rayleigh quotient of sqrt(p_x).
-    weight, lost, squares = np.zeros(rows.size), np.zeros(rows.size), np.zeros(rows.size)
-    for e in range(share.size):
-        root = _group(parent, first[e])
-        part = _EPSILON / (rows[first[e]] * columns[second[e]] + _EPSILON)
-        weight[root] += share[e]
-        lost[root] += share[e] * part
-        squares[root] += share[e] * part * part
-    least = then = np.inf
-    for k in range(rows.size):
-        if weight[k] > 0.0:
-            loss = lost[k] / weight[k]
-            then = min(then, max(loss, least))
-            least = min(least, loss)
-    worst = then * then
-    for k in range(rows.size):
-        if weight[k] > 0.0 and lost[k] / weight[k] <= then:
-            worst = max(worst, squares[k] / weight[k])
-    return groups, 1.0 - then, FOUND if worst < 0.1 * _TOLERANCE else INEXACT
 
 
 @kernel
@@ -377,26 +327,24 @@ def _renumber(
 
 
 @kernel
-def _all_tables(
+def _solve_connected(
     start: NDArray[np.int64],
     first: NDArray[np.int32],
     second: NDArray[np.int32],
     share: NDArray[np.float64],
     levels: int,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Find the second eigenvalue of each table; NaN for a table without entries."""
-    values, worth = np.full(start.size - 1, np.nan), np.zeros(start.size - 1, np.int64)
-    for t in range(start.size - 1):
-        begin, end = start[t], start[t + 1]
-        if begin == end:
-            continue
-        p = share[begin:end]
-        i, rows = _renumber(first[begin:end], p, levels)
-        j, columns = _renumber(second[begin:end], p, levels)
-        groups, values[t], worth[t] = _second_group(i, j, p, rows, columns)
-        if groups == 1:
+    groups: NDArray[np.int64],
+    values: NDArray[np.float64],
+    worth: NDArray[np.int64],
+) -> None:
+    """Fill in the second eigenvalue of each table that is one group."""
+    for t in range(groups.size):
+        if groups[t] == 1:
+            begin, end = start[t], start[t + 1]
+            p = share[begin:end]
+            i, rows = _renumber(first[begin:end], p, levels)
+            j, columns = _renumber(second[begin:end], p, levels)
             values[t], worth[t] = _connected(i, j, p, rows, columns)
-    return values, worth
 
 
 def second_eigenvalues(tables: PairTables, levels: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -416,7 +364,10 @@ def second_eigenvalues(tables: PairTables, levels: int) -> tuple[NDArray[np.floa
     worth : ndarray of int64
         (tables,): `FOUND`, `INEXACT` or `ROUNDED`.
     """
-    return _all_tables(tables.start, tables.first, tables.second, tables.share, levels)
+    entries = (tables.start, tables.first, tables.second, tables.share, levels)
+    groups, values, worth = split_tables(*entries)
+    _solve_connected(*entries, groups, values, worth)
+    return values, worth
 
 
 def general_second_eigenvalue(dense: NDArray[np.float64]) -> float:

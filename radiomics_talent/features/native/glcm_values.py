@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from radiomics_talent.features.native.glcm import GLCM_FEATURES, glcm_features
-from radiomics_talent.features.native.glcm_mcc import (
-    INEXACT,
-    ROUNDED,
-    general_second_eigenvalue,
-    second_eigenvalues,
-)
+from radiomics_talent.features.native.glcm_groups import INEXACT, ROUNDED
+from radiomics_talent.features.native.glcm_mcc import general_second_eigenvalue, second_eigenvalues
 from radiomics_talent.features.native.glcm_rounding import RESUMMED, dense_tables, hang_on_rounding, rounded_features
 
 if TYPE_CHECKING:

@@ -5,13 +5,8 @@ import pytest
 from features.native.pyradiomics_values import features_of
 
 from radiomics_talent.features.native.glcm import GLCM_FEATURES, glcm_features
-from radiomics_talent.features.native.glcm_mcc import (
-    FOUND,
-    INEXACT,
-    ROUNDED,
-    general_second_eigenvalue,
-    second_eigenvalues,
-)
+from radiomics_talent.features.native.glcm_groups import FOUND, INEXACT, ROUNDED
+from radiomics_talent.features.native.glcm_mcc import general_second_eigenvalue, second_eigenvalues
 from radiomics_talent.features.native.glcm_rounding import dense_tables
 from radiomics_talent.features.native.grey_levels import GreyLevels
 from radiomics_talent.features.native.neighbour_tables import PairTables, pair_tables
