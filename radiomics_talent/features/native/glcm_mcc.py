@@ -26,6 +26,13 @@ _TOLERANCE = 1e-11
 _SMALLEST = 1e-6
 """Below this, rounding of the eigenvalue would show in a relative difference of 1e-9."""
 
+_RESIDUAL = 1e-12
+"""Of a vector, in units of its eigenvalue, for it to be found.
+
+The error of the eigenvalue is usually the residual's square; but two eigenvalues closer than the residual look like
+one between them, so that the residual itself has to be small.
+"""
+
 _MOST_STEPS = 300
 
 
@@ -137,26 +144,9 @@ def _roots_above(diagonal: NDArray[np.float64], beside: NDArray[np.float64], n: 
 
 
 @kernel
-def _has_converged(
-    diagonal: NDArray[np.float64], beside: NDArray[np.float64], n: int, value: float, residual: float, strict: bool
-) -> bool:
-    """Tell whether residual²/gap, the error of the largest eigenvalue, is within the tolerance; the residual if strict.
-
-    A second eigenvalue closer than the residual cannot be seen. Chance does not put it there; levels that hardly meet,
-    by tiny weights or counts, do: next to 1, or wherever two groups of them are alike.
-    """
-    if residual < 0.1 * _TOLERANCE * value:
-        return True
-    if strict or 1.0 - value < 1e-3 or residual > 1e-4 * value:
-        return False
-    apart = residual * residual / (_TOLERANCE * value)
-    return apart < 0.1 * value and _roots_above(diagonal, beside, n, value - apart) == 1
-
-
-@kernel
 def _next_look(n: int, residual: float, before: float, value: float) -> int:
     """Return the step at which the residual will be small enough, if it goes on falling as it did in three steps."""
-    goal = 1e-6 * value
+    goal = _RESIDUAL * value
     if residual >= before or before == np.inf:
         return n + 3
     return n + max(1, min(6, int(3.0 * math.log(residual / goal) / math.log(before / residual))))
@@ -189,7 +179,7 @@ def _first_step(top: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what the vector sought is like: rising with the level, and irregular, so that no symmetry hides it."""
     start = np.empty(top.size)
     for r in range(top.size):
-        start[r] = top[r] * (r + 0.5 - 0.5 * top.size) + 0.01 * ((r * 0.6180339887498949 + 0.31) % 1.0 - 0.5)
+        start[r] = top[r] * (r + 0.5 - 0.5 * top.size) / top.size + 0.1 * ((r * 0.6180339887498949 + 0.31) % 1.0 - 0.5)
     return start
 
 
@@ -200,7 +190,6 @@ def _lanczos(
     scaled: NDArray[np.float64],
     top: NDArray[np.float64],
     columns: int,
-    strict: bool,
 ) -> tuple[float, bool, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the largest eigenvalue of A Aᵀ beside that of `top`, and whether it has been found.
 
@@ -240,9 +229,11 @@ def _lanczos(
             before = residual
             value = _largest_root(diagonal, beside, n)
             residual = beside[n - 1] * _root_vector(diagonal, beside, n, value)[n - 1]
-            found = beside[n - 1] < 1e-13 or _has_converged(diagonal, beside, n, value, residual, strict)
+            found = residual < _RESIDUAL * value or beside[n - 1] < 1e-13
             look = _next_look(n, residual, before, value)
         vector /= max(beside[n - 1], 1e-300)
+        if beside[n - 1] < 1e-6:  # what was left of `top` has grown with it
+            _take_out(vector, top, _dot(vector, top))
     return value, found, basis[:n], diagonal[:n], beside[:n]
 
 
@@ -286,8 +277,7 @@ def _connected(
     by_row, by_column = 1.0 / np.sqrt(rows), 1.0 / np.sqrt(columns)
     for e in range(share.size):
         scaled[e] = share[e] * by_row[first[e]] * by_column[second[e]]
-    strict = share.max() > 1e5 * share.min()
-    value, found, basis, diagonal, beside = _lanczos(first, second, scaled, np.sqrt(rows), columns.size, strict)
+    value, found, basis, diagonal, beside = _lanczos(first, second, scaled, np.sqrt(rows), columns.size)
     if value < _SMALLEST:
         return value, ROUNDED
     if not found:

@@ -142,6 +142,28 @@ def test_groups_that_hardly_meet_do_not_hide_each_other():
     assert worth[0] == INEXACT or values[0] == pytest.approx(np.linalg.svd(scaled)[1][1] ** 2, rel=1e-10)
 
 
+@pytest.mark.parametrize("apart", [1e-3, 1e-5, 1e-7, 1e-9])
+def test_mcc_tells_two_eigenvalues_that_are_close(apart):
+    """A value between the two is as far off as they are apart."""
+    rng = np.random.default_rng(1)
+    basis = np.linalg.qr(np.column_stack([np.ones(30), rng.normal(size=(30, 3))]))[0]
+    scaled = basis @ np.diag([1, 0.2, 0.2 - apart, 0.1]) @ basis.T
+    share = scaled / 30  # margins are all alike
+    assert (share > 0).all()
+    values, worth = second_eigenvalues(tables_of(share), 30)
+    assert worth[0] == INEXACT or values[0] == pytest.approx(0.04, rel=1e-10)
+
+
+@pytest.mark.parametrize("apart", [1e-4, 1e-6, 1e-8])
+def test_mcc_of_two_alike_blocks_that_meet_through_a_third(apart):
+    block = np.array([[5.0, 2, 1], [2, 4, 1], [1, 1, 6]])
+    pairs = np.kron(np.eye(3), block) + 0.3
+    pairs[3:6, 3:6] *= 1 + apart
+    scaled = pairs / np.sqrt(np.outer(pairs.sum(axis=1), pairs.sum(axis=0)))
+    values, worth = second_eigenvalues(tables_of(pairs), 9)
+    assert worth[0] == INEXACT or values[0] == pytest.approx(np.linalg.svd(scaled)[1][1] ** 2, rel=1e-10)
+
+
 def test_layout_in_memory_is_pyradiomics():
     pytest.importorskip("radiomics")
     from features.native.pyradiomics_values import images
