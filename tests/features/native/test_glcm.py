@@ -147,11 +147,11 @@ def test_mcc_tells_two_eigenvalues_that_are_close(apart):
     """A value between the two is as far off as they are apart."""
     rng = np.random.default_rng(1)
     basis = np.linalg.qr(np.column_stack([np.ones(30), rng.normal(size=(30, 3))]))[0]
-    scaled = basis @ np.diag([1, 0.2, 0.2 - apart, 0.1]) @ basis.T
+    scaled = basis @ np.diag([1, 0.08, 0.08 - apart, 0.05]) @ basis.T
     share = scaled / 30  # margins are all alike
     assert (share > 0).all()
     values, worth = second_eigenvalues(tables_of(share), 30)
-    assert worth[0] == INEXACT or values[0] == pytest.approx(0.04, rel=1e-10)
+    assert worth[0] == INEXACT or values[0] == pytest.approx(0.08**2, rel=1e-10)
 
 
 @pytest.mark.parametrize("apart", [1e-4, 1e-6, 1e-8])
