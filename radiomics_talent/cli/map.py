@@ -12,6 +12,9 @@ from radiomics_talent.cli.jobs import usable_cpus
 
 if TYPE_CHECKING:
     from radiomics_talent.cohort.manifest import Lesion
+    from radiomics_talent.settings import ExtractionSettings
+
+USUAL_RADIUS = 3
 
 
 def map(  # noqa: A001  # the command's name
@@ -39,7 +42,11 @@ def map(  # noqa: A001  # the command's name
         metavar="LIST",
     ),
     radius: int | None = typer.Option(
-        None, "--radius", min=1, help="Voxels around a centre, in place of voxelSetting.kernelRadius.", metavar="N"
+        None,
+        "--radius",
+        min=1,
+        help="Voxels around a centre, 1 to 3; else voxelSetting.kernelRadius.",
+        metavar="N",
     ),
     out: Path = typer.Option(..., "--out", help="Folder of the maps: new, or of earlier maps.", metavar="DIR"),
     outside: str = typer.Option(
@@ -60,12 +67,14 @@ def map(  # noqa: A001  # the command's name
     """
     from radiomics_talent.cli.progress import progress
     from radiomics_talent.cohort.case import load_case
-    from radiomics_talent.extraction.feature_maps import RECORD, compute_maps, write_maps
-    from radiomics_talent.settings import ExtractionSettings, with_engine
+    from radiomics_talent.extraction.feature_maps import PICTURE, RECORD, check_folder, compute_maps, write_maps
 
-    settings = with_engine(ExtractionSettings.from_yaml(config), "native")
-    value = _number(outside, settings.voxelSetting.initValue)
+    settings = _settings(config, radius, outside)
+    check_folder(out)
     row = _lesion(cohort, lesion, image, mask, label, series)
+    if settings.voxelSetting.kernelRadius > USUAL_RADIUS:
+        side = 2 * settings.voxelSetting.kernelRadius + 1
+        typer.echo(f"note: neighbourhoods of {side}^3 voxels: time and memory grow with them", err=True)
     compile_engine(settings)
     case = load_case(row, settings)
     with progress("mapping", "pieces") as bar:
@@ -73,34 +82,37 @@ def map(  # noqa: A001  # the command's name
             case,
             settings,
             features=[name.strip() for name in features.split(",") if name.strip()],
-            radius=radius,
             jobs=jobs or usable_cpus(),
             progress=bar,
         )
-    files = write_maps(maps, case, settings, out, outside=value, crop=crop, single=float32)
+    files = write_maps(maps, case, settings, out, crop=crop, single=float32)
     from radiomics_talent.features.whole_files import replacing
     from radiomics_talent.reporting.map_figures import draw_maps
 
-    with replacing(out / "maps.png") as temporary:
-        draw_maps(maps, row.key).savefig(temporary, dpi=110)
+    with replacing(out / PICTURE) as temporary:
+        draw_maps(maps, row.key, in_hu=not settings.setting.normalize).savefig(temporary, dpi=110)
     if as_json:
         typer.echo((out / RECORD).read_text(encoding="utf-8").rstrip())
         return
     for warning in maps.warnings:
         typer.echo(f"note: {warning}")
     typer.echo(f"{len(files)} maps of {maps.lesion.count} voxels, radius {maps.radius}: {out}")
-    typer.echo(f"picture: {out / 'maps.png'}")
+    typer.echo(f"picture: {out / PICTURE}")
 
 
-def _number(text: str, default: float) -> float:
+def _settings(config: str, radius: int | None, outside: str) -> ExtractionSettings:
+    """Return the settings with what the command line says otherwise, so that the record tells what was done."""
     from radiomics_talent.errors import ConfigError
+    from radiomics_talent.settings import ExtractionSettings, with_engine
 
-    if not text:
-        return float(default)
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ConfigError(f"--outside {text}: not a number; give 0, nan or another one") from error
+    settings = with_engine(ExtractionSettings.from_yaml(config), "native")
+    changes: dict[str, float] = {} if radius is None else {"kernelRadius": radius}
+    if outside:
+        try:
+            changes["initValue"] = float(outside)
+        except ValueError as error:
+            raise ConfigError(f"--outside {outside}: not a number; give 0, nan or another one") from error
+    return settings.model_copy(update={"voxelSetting": settings.voxelSetting.model_copy(update=changes)})
 
 
 def _lesion(cohort: Path | None, key: str, image: Path | None, mask: Path | None, label: str, series: str) -> Lesion:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from radiomics_talent.features.maps import FeatureMaps
     from radiomics_talent.settings import ExtractionSettings
 
-RECORD = "maps.json"
+RECORD, PICTURE = "maps.json", "maps.png"
 
 
 def compute_maps(
@@ -32,7 +32,6 @@ def compute_maps(
     settings: ExtractionSettings,
     *,
     features: Sequence[str],
-    radius: int | None = None,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeatureMaps:
@@ -50,7 +49,7 @@ def compute_maps(
                 progress(done, len(listed))
             yield found
 
-    return feature_maps(case.image, case.voxels, settings, features=features, radius=radius, run=run)
+    return feature_maps(case.image, case.voxels, settings, features=features, run=run)
 
 
 def write_maps(
@@ -59,7 +58,6 @@ def write_maps(
     settings: ExtractionSettings,
     out: Path,
     *,
-    outside: float = 0.0,
     crop: bool = False,
     single: bool = False,
 ) -> tuple[Path, ...]:
@@ -72,11 +70,9 @@ def write_maps(
     case : Case
         Whose they are.
     settings : ExtractionSettings
-        What they were computed with.
+        What they were computed with; ``voxelSetting.initValue`` is the value of voxels that are not the lesion's.
     out : Path
         Folder: new, empty, or of earlier maps, which are replaced.
-    outside : float
-        Value of voxels that are not the lesion's.
     crop : bool
         Only the lesion's box; otherwise the whole grid (without resampling the scan's own).
     single : bool
@@ -93,15 +89,14 @@ def write_maps(
         The folder holds something else, or cannot be written.
     """
     out = Path(out)
+    files = tuple(out / f"{file_name(name)}.nii.gz" for name in maps.values)
+    outside = settings.voxelSetting.initValue
     try:
-        _make_room(out)
-        files = tuple(out / f"{file_name(name)}.nii.gz" for name in maps.values)
+        _make_room(out, files)
         for name, path in zip(maps.values, files, strict=True):
             volume = maps.volume(name, outside=outside, crop=crop)
             _write(sitk.Cast(volume, sitk.sitkFloat32) if single else volume, path)
-        record = _record(maps, case, settings, files, {"outside": str(outside), "crop": crop, "single": single})
-        with replacing(out / RECORD) as temporary:
-            temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        _write_record(out, _record(maps, case, settings, files, {"crop": crop, "single": single}))
     except OSError as error:
         raise ConfigError(
             f"cannot be written: {error.strerror or error}; give another folder", where=str(out)
@@ -109,18 +104,57 @@ def write_maps(
     return files
 
 
-def _make_room(out: Path) -> None:
-    """Make the folder, without what earlier maps left; refuse one with files of others."""
-    out.mkdir(parents=True, exist_ok=True)
-    names = {path.name for path in out.iterdir()}
-    if names and RECORD not in names:
+def check_folder(out: Path) -> None:
+    """Refuse a folder that maps cannot be written to, before they are computed.
+
+    Parameters
+    ----------
+    out : Path
+        Folder: new, empty, or of earlier maps.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds something else.
+    """
+    _files_of(Path(out))
+
+
+def _files_of(out: Path) -> set[str]:
+    """Return the names of the files that earlier maps left in a folder."""
+    try:
+        names = {path.name for path in out.iterdir() if not path.name.startswith(".tmp-")}
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}; give another folder", where=str(out)) from error
+    if not names:
+        return names
+    try:
+        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        ours = {Path(one["file"]).name for one in record["maps"]}
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(
-            f"is not empty and was not made by map (it holds {min(names)}); give a new folder", where=str(out)
-        )
-    if RECORD in names:
-        known = json.loads((out / RECORD).read_text(encoding="utf-8"))
-        for file in (*(one["file"] for one in known.get("maps", [])), "maps.png", RECORD):
-            (out / Path(file).name).unlink(missing_ok=True)
+            f"the folder is not empty and was not made by map (it holds {min(names)}); give a new folder",
+            where=str(out),
+        ) from error
+    return names & {*ours, PICTURE}
+
+
+def _make_room(out: Path, files: Sequence[Path]) -> None:
+    """Make the folder, without what earlier maps left; an interrupted command's files will be known for its own."""
+    earlier = _files_of(out)
+    out.mkdir(parents=True, exist_ok=True)
+    listed = sorted({*earlier, *(path.name for path in files)} - {PICTURE})
+    _write_record(out, {"finished": False, "maps": [{"file": name} for name in listed]})
+    for name in earlier:
+        (out / name).unlink(missing_ok=True)
+
+
+def _write_record(out: Path, record: dict[str, Any]) -> None:
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    with replacing(out / RECORD) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _write(image: sitk.Image, path: Path) -> None:
@@ -139,14 +173,19 @@ def _record(
     files: Sequence[Path],
     written: dict[str, Any],
 ) -> dict[str, Any]:
+    # NaN is no JSON: initValue is told in words, beside the settings.
+    canonical = settings.canonical()
+    canonical["voxelSetting"]["initValue"] = _finite(settings.voxelSetting.initValue)
     return {
+        "finished": True,
         "program": {"radiomics-talent": __version__, "engine": "native"},
         "patient_id": case.lesion.patient_id,
         "lesion_id": case.lesion.lesion_id,
         "image_sha256": image_sha256(case.image),
         "mask_sha256": mask_sha256(case.voxels),
         "settings_sha256": settings.hash,
-        "settings": settings.canonical(),
+        "settings": canonical,
+        "outside": str(settings.voxelSetting.initValue),
         "versions": versions(settings),
         "radius_voxels": maps.radius,
         "masked": maps.masked,
@@ -158,6 +197,10 @@ def _record(
             for (name, values), path in zip(maps.values.items(), files, strict=True)
         ],
     }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _summary(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:

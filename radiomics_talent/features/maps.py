@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from radiomics_talent.errors import ConfigError
+from radiomics_talent.errors import ConfigError, ExtractionError
 from radiomics_talent.features.engine import prepare
 from radiomics_talent.features.native.grey_levels import count_levels
 from radiomics_talent.features.native.texture_maps import image_maps
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 LARGEST_RADIUS = 10
 """A neighbourhood of 21 voxels a side is no neighbourhood any more, and takes hours."""
 _SHAPE = ("shape", "shape2D")
+_FAILS, _IS_ZERO = "MCC fails", "the map is 0"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,11 +158,14 @@ def feature_maps(
         spacing=prepared.image.GetSpacing(),
         radius=radius,
         masked=settings.voxelSetting.maskedKernel,
+        initial=settings.voxelSetting.initValue,
     )
     values: dict[str, NDArray[np.float64]] = {}
     for found, more in run(compute, pieces):
         values |= found
         warnings += more
+    if not values and warnings:  # a filter that could not be applied
+        raise ExtractionError(f"no map can be computed: {'; '.join(dict.fromkeys(warnings))}")
     _check_found(features, values, settings)
     lesion = LesionVoxels(Geometry.of(prepared.image), segmented.box, segmented.texture_zyx)
     texts = tuple(dict.fromkeys(warnings))
@@ -201,10 +205,15 @@ def _compute(
     spacing: tuple[float, float, float],
     radius: int,
     masked: bool,
+    initial: float,
 ) -> Found:
     found, warnings = image_maps(
         piece.values_zyx, mask_zyx, spacing, piece.setting, {piece.family: piece.names}, radius=radius, masked=masked
     )
+    if initial != 0 and any(_FAILS in text for text in warnings):
+        # PyRadiomics' map stays what it was begun with, inside the lesion too.
+        found["glcm_MCC"] = np.full_like(found["glcm_MCC"], initial)
+        warnings = tuple(text.replace(_IS_ZERO, f"the map is {initial:g}") for text in warnings)
     return {f"{piece.image_name}_{name}": values for name, values in found.items()}, warnings
 
 

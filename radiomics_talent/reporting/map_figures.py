@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +17,6 @@ from matplotlib.figure import Figure
 from radiomics_talent.reporting.figures import CONTOUR_COLOUR, WINDOW_HU, plain_text, voxel_borders
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
@@ -25,10 +27,24 @@ MOST_MAPS = 11
 _COLUMNS = 4
 _CONTEXT_MM = 12.0
 _COLOURS = "viridis"  # ascends in lightness too, so that it can be read in grey
+_ENDS = (1.0, 99.0)  # percentiles: single voxels at the border would leave one colour for the rest
 
 
-def draw_maps(maps: FeatureMaps, title: str) -> Figure:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Slice:
+    """The axial slice with the most of the lesion, as radiologists see it."""
+
+    values: NDArray[np.generic]
+    which: NDArray[np.int32]  # number of the lesion's voxel in array order, -1 elsewhere
+    aspect: float
+    z_mm: float
+
+
+def draw_maps(maps: FeatureMaps, title: str, *, in_hu: bool = True) -> Figure:
     """Return the CT slice with the most of the lesion, and each map on it.
+
+    Colours span the 1st to the 99th percentile of the slice; what lies beyond has the colour of the end, and the scale
+    an arrow.
 
     Parameters
     ----------
@@ -36,50 +52,89 @@ def draw_maps(maps: FeatureMaps, title: str) -> Figure:
         The maps; the first `MOST_MAPS` are drawn.
     title : str
         The lesion's name.
+    in_hu : bool
+        Whether the image is in HU; otherwise (normalised) it has a window of its own, and maps have no unit of HU.
     """
     names = list(maps.values)[:MOST_MAPS]
-    lesion, box = maps.lesion, maps.lesion.box
-    k = int(np.argmax(lesion.voxels_zyx.sum(axis=(1, 2))))
-    spacing_x, spacing_y, _ = lesion.geometry.spacing_mm
-    margin = (int(np.ceil(_CONTEXT_MM / spacing_x)), int(np.ceil(_CONTEXT_MM / spacing_y)), 0)
-    around = box.padded(margin, lesion.geometry.size)
-    inner = box.seen_from(around)
-    hu = sitk.GetArrayViewFromImage(maps.image)[around.slices_zyx][k]
-    inside = np.zeros(hu.shape, dtype=bool)
-    inside[inner.slices_zyx[1:]] = lesion.voxels_zyx[k]
-    rows = -(-(len(names) + 1) // _COLUMNS)
-    columns = min(_COLUMNS, len(names) + 1)
-    figure = Figure(figsize=(3.1 * columns, 3.1 * rows + 0.5), facecolor="white", layout="constrained")
+    view = _largest_slice(maps)
+    rows, columns = -(-(len(names) + 1) // _COLUMNS), min(_COLUMNS, len(names) + 1)
+    figure = Figure(figsize=(3.1 * columns, 2.7 * rows + 0.5), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    left_out = len(maps.values) - len(names)
-    more = f"; {left_out} more maps are not drawn" if left_out else ""
-    figure.suptitle(plain_text(f"{title}, radius {maps.radius} voxels, slice {box.lower[2] + k}{more}"), fontsize=10)
-    grid: NDArray[np.object_] = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
-    aspect = spacing_y / spacing_x
-    borders = voxel_borders(inside) - 0.5
-    _show_ct(grid[0], hu, borders, aspect)
-    of_slice = _in_slice(lesion.voxels_zyx, k)
-    for axes, name in zip(grid[1:], names, strict=False):
-        pixels = np.full(hu.shape, np.nan)
-        pixels[inside] = maps.values[name][of_slice]
-        _show_ct(axes, hu, borders, aspect)
-        drawn = axes.imshow(np.ma.masked_invalid(pixels), cmap=_COLOURS, aspect=aspect, interpolation="nearest")
-        axes.set_title(plain_text(name), fontsize=7)
-        bar = figure.colorbar(drawn, ax=axes, shrink=0.8)
-        bar.ax.tick_params(labelsize=6)
-    grid[0].set_title("CT (HU, -160 to 240)", fontsize=7)
-    for axes in grid:
-        axes.set_axis_off()
+    figure.suptitle(plain_text(_headline(maps, title, view, len(maps.values) - len(names))), fontsize=10)
+    panels: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    inside = view.values[view.which >= 0]
+    window = WINDOW_HU if in_hu else (float(inside.min()), float(inside.max()))
+    for panel in panels:
+        panel.set_axis_off()
+    for panel in panels[: len(names) + 1]:
+        _show_slice(panel, view, window)
+    what = "CT (HU)" if in_hu else "image (normalised)"
+    panels[0].set_title(f"{what}, {window[0]:g} to {window[1]:g}", fontsize=7)
+    for panel, name in zip(panels[1:], names, strict=False):
+        _show_map(panel, view, maps.values[name])
+        unit = _unit(name, in_hu=in_hu)
+        panel.set_title(plain_text(f"{name} ({unit})" if unit else name), fontsize=7)
     return figure
 
 
-def _in_slice(voxels_zyx: NDArray[np.bool_], k: int) -> slice:
-    """Return which of a lesion's voxels, in array order, are those of a slice."""
-    before = int(voxels_zyx[:k].sum())
-    return slice(before, before + int(voxels_zyx[k].sum()))
+def _headline(maps: FeatureMaps, title: str, view: _Slice, left_out: int) -> str:
+    voxels = "1 voxel" if maps.radius == 1 else f"{maps.radius} voxels"
+    more = f"; {left_out} more maps are not drawn" if left_out else ""
+    return f"{title}: radius {voxels}, axial slice at z = {view.z_mm:.1f} mm{more}"
 
 
-def _show_ct(axes: Axes, hu: NDArray[np.generic], borders: NDArray[np.float64], aspect: float) -> None:
-    axes.imshow(hu, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], aspect=aspect)
-    lines: Sequence[NDArray[np.float64]] = list(borders)
-    axes.add_collection(LineCollection(lines, colors=CONTOUR_COLOUR, linewidths=0.9))
+def _largest_slice(maps: FeatureMaps) -> _Slice:
+    box, spacing = maps.lesion.box, maps.lesion.geometry.spacing_mm
+    x, y, z = (int(np.ceil(_CONTEXT_MM / step)) for step in spacing)
+    around = box.padded((x, y, z), maps.lesion.geometry.size)
+    which = np.full(around.size[::-1], -1, dtype=np.int32)
+    which[box.seen_from(around).slices_zyx][maps.lesion.voxels_zyx] = np.arange(maps.lesion.count, dtype=np.int32)
+    numbers, image = sitk.GetImageFromArray(which), around.cut(maps.image)
+    numbers.CopyInformation(image)
+    # A scan may be stored along any axes; without this its picture would be turned or mirrored.
+    numbers, image = (sitk.DICOMOrient(one, "LPS") for one in (numbers, image))
+    which = sitk.GetArrayFromImage(numbers)
+    k = int(np.argmax((which >= 0).sum(axis=(1, 2))))
+    size, spacing = image.GetSize(), image.GetSpacing()
+    centre = image.TransformContinuousIndexToPhysicalPoint(((size[0] - 1) / 2, (size[1] - 1) / 2, float(k)))
+    return _Slice(sitk.GetArrayFromImage(image)[k], which[k], spacing[1] / spacing[0], centre[2])
+
+
+def _show_slice(panel: Axes, view: _Slice, window: tuple[float, float]) -> None:
+    panel.imshow(view.values, cmap="gray", vmin=window[0], vmax=window[1], aspect=view.aspect)
+    borders = list(voxel_borders(view.which >= 0) - 0.5)
+    panel.add_collection(LineCollection(borders, colors=CONTOUR_COLOUR, linewidths=0.9))
+
+
+def _show_map(panel: Axes, view: _Slice, values: NDArray[np.float64]) -> None:
+    inside = view.which >= 0
+    pixels = np.full(view.which.shape, np.nan)
+    pixels[inside] = values[view.which[inside]]
+    defined = pixels[np.isfinite(pixels)]
+    if not defined.size:
+        panel.text(0.5, 0.5, "not defined", transform=panel.transAxes, color="white", ha="center", va="center")
+        return
+    low, high = np.percentile(defined, _ENDS)
+    beyond = (bool(defined.min() < low), bool(defined.max() > high))
+    drawn = panel.imshow(
+        np.ma.masked_invalid(pixels), cmap=_COLOURS, vmin=low, vmax=high, aspect=view.aspect, interpolation="nearest"
+    )
+    extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[beyond]
+    figure = panel.get_figure()
+    assert figure is not None, "panels are made by a figure"
+    bar = figure.colorbar(drawn, ax=panel, shrink=0.8, extend=extend)
+    bar.ax.tick_params(labelsize=6)
+
+
+def _unit(name: str, *, in_hu: bool) -> str:
+    """Return the unit of a feature; a filtered image has none that is worth telling."""
+    image_name, family, feature = name.rsplit("_", 2)
+    unit = _units().get((family, feature), "")
+    known = unit == "bit" or (image_name == "original" and in_hu)
+    return unit if known and unit != "1" else ""
+
+
+@lru_cache(maxsize=1)
+def _units() -> dict[tuple[str, str], str]:
+    text = resources.files("radiomics_talent").joinpath("features/dictionary.csv").read_text(encoding="utf-8")
+    return {(row["feature_class"], row["feature"]): row["unit"] for row in csv.DictReader(text.splitlines())}

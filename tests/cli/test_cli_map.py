@@ -79,6 +79,41 @@ def test_older_maps_are_replaced_and_other_files_are_not(files, tmp_path):
     refused = run(*typical(files, "--features", "ngtdm", "--out", foreign))
     assert refused.exit_code == 2
     assert "not made by map (it holds thesis.txt); give a new folder" in refused.stderr
+    (foreign / "maps.json").write_text("[1]", "utf-8")
+    assert run(*typical(files, "--features", "ngtdm", "--out", foreign)).exit_code == 2
+    assert {path.name for path in foreign.iterdir()} == {"thesis.txt", "maps.json"}
+
+
+def test_what_an_interrupted_command_left_is_replaced(files, tmp_path):
+    out = tmp_path / "maps"
+    out.mkdir()
+    (out / "maps.json").write_text('{"finished": false, "maps": [{"file": "original_glcm_Idm.nii.gz"}]}', "utf-8")
+    (out / "original_glcm_Idm.nii.gz").touch()
+    assert run(*typical(files, "--features", "firstorder_Mean", "--out", out)).exit_code == 0
+    assert {path.name for path in out.iterdir()} == {"original_firstorder_Mean.nii.gz", "maps.json", "maps.png"}
+
+
+def test_the_record_tells_what_the_command_line_changed(files, tmp_path):
+    out = tmp_path / "maps"
+    words = ("--features", "glcm_MCC", "--out", out, "--radius", 4, "--outside", "nan", "--json")
+    done = run(*typical(files, *words))
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    assert record["settings"]["voxelSetting"]["kernelRadius"] == record["radius_voxels"] == 4
+    assert (record["outside"], record["settings"]["voxelSetting"]["initValue"]) == ("nan", None)
+    assert record["finished"] is True
+    assert "neighbourhoods of 9^3 voxels" in done.stderr
+
+
+def test_threads_change_no_file(files, tmp_path):
+    written = []
+    for jobs in (1, 3):
+        out = tmp_path / str(jobs)
+        done = run(*typical(files, "--features", "ngtdm,glszm,firstorder", "--out", out, "--jobs", jobs))
+        assert done.exit_code == 0, done.output
+        written.append({path.name: path.read_bytes() for path in out.glob("*.nii.gz")})
+    assert len(written[0]) == 5 + 16 + 18
+    assert written[0] == written[1]
 
 
 @pytest.mark.parametrize(
