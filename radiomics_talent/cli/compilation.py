@@ -20,8 +20,9 @@ def compile_engine(settings: ExtractionSettings) -> None:
 
     seconds = warm_up(
         lambda: typer.echo(
-            "compiling the native engine for this machine, which takes about a minute, once ...", err=True
+            "compiling the native engine (or waiting for a process that does): about a minute, once a machine ...",
+            err=True,
         )
     )
     if seconds:
-        typer.echo(f"compiled in {seconds:.0f} s", err=True)
+        typer.echo(f"ready after {seconds:.0f} s", err=True)
