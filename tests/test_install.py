@@ -1,7 +1,7 @@
 """The wheel in empty environments, with what pip finds for it and without PyRadiomics: the same features everywhere.
 
-An environment takes two minutes and 1.5 GB of disk, so `make test` tries one of the Pythons: the newest, for which wheels
-come last. `make test-installs` (RADIOMICS_TALENT_INSTALLS=all) tries every one.
+An environment takes two minutes and 1.5 GB of disk, so `make test` tries one of the Pythons: the newest, for which
+wheels come last. `make test-installs` (RADIOMICS_TALENT_INSTALLS=all) tries every one.
 """
 
 import json

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,6 @@ from radiomics_talent.extraction.store import open_run, write_outputs
 from radiomics_talent.extraction.verification import DisagreementError, rows_to_verify, stop_at_disagreement
 from radiomics_talent.extraction.worker import ScanTask, extract_scan
 from radiomics_talent.features.engine import engine_of, make_ready
-from radiomics_talent.features.table import KEY_COLUMNS, FeatureTable
 from radiomics_talent.findings import Finding
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from radiomics_talent.cohort.manifest import CohortTable, Lesion
     from radiomics_talent.cohort.review import Excluded
+    from radiomics_talent.features.table import FeatureTable
     from radiomics_talent.settings import ExtractionSettings
 
 _LOG = logging.getLogger(__name__)
@@ -176,6 +177,8 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
             stop_at_disagreement(batch)
 
         def tell(in_work: Sequence[int]) -> None:
+            # Wanted at the end, and imported while workers work: it takes a third of a second.
+            import_module("radiomics_talent.features.table")
             if progress is not None:
                 done = len({row for row, _ in outcomes}) + sum(in_work)
                 failed = sum(o.failure is not None for o in outcomes.values())
@@ -298,6 +301,8 @@ def _with_duplicates_told(ordered: list[tuple[Lesion, Outcome]]) -> list[tuple[L
 def _result(
     ordered: Sequence[tuple[Lesion, Outcome]], cohort_findings: tuple[Finding, ...], out: Path, seconds: float
 ) -> RunResult:
+    from radiomics_talent.features.table import KEY_COLUMNS, FeatureTable  # noqa: PLC0415  # see `tell`
+
     rows = []
     for lesion, outcome in ordered:
         if outcome.shard is not None:

@@ -130,11 +130,9 @@ def walk_scan(task: ScanTask, compute: Callable[[ScanTask, Case, ScanHash], Outc
     if task.timeout_s is not None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
     try:
-        with suppress(ExtractionError):  # each lesion will say so
-            engine.load(task.settings)  # before any time is limited: it is no lesion's
         with told(task.folder):
             journal.begin(first.row, 0, first.key, "scan", done=0)
-        with _heard(quotes=False) as lines, time_limit(task.timeout_s):
+        with _engine_loaded(task), _heard(quotes=False) as lines, time_limit(task.timeout_s):
             found, scan, failure = _read_scan(task)
         if scan is None:
             return tuple(_failed(lesion, failure, log=tuple(lines)) for lesion in task.lesions)
@@ -147,6 +145,26 @@ def walk_scan(task: ScanTask, compute: Callable[[ScanTask, Case, ScanHash], Outc
         return tuple(_with_findings(task, outcome, found, shared) for outcome in outcomes)
     finally:
         journal.end()
+
+
+@contextmanager
+def _engine_loaded(task: ScanTask) -> Iterator[None]:
+    """Load the engine before the block, or beside it where there are processors to spare; its time is no lesion's."""
+
+    def load() -> None:
+        with suppress(ExtractionError):  # each lesion will say so
+            engine.load(task.settings)
+
+    if task.threads == 1:
+        load()
+        yield
+        return
+    loading = threading.Thread(target=load)
+    loading.start()
+    try:
+        yield
+    finally:
+        loading.join()
 
 
 def _with_findings(
