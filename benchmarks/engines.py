@@ -25,6 +25,7 @@ from feature_engines import on_one_thread
 from measuring import busy_s
 
 _ROOT = Path(__file__).resolve().parents[1]
+_BUILD = _ROOT / "build" / "benchmarks"
 _CASES = {
     "lesions": lesions_in_memory.lesions,
     "compute": lesions_in_memory.compute,
@@ -57,7 +58,7 @@ def main() -> None:
         print(f"\n({seconds:.0f} s; other programs kept {others:.2f} cores busy)")
         results[name] = {"machine": facts, "other_cores": others, "title": title, "rows": rows, "notes": notes}
         report.write_results(options.out, {name: results[name]})
-    if "lesions" in results and options.figure:
+    if "lesions" in results:
         report.plot_lesions(results["lesions"]["rows"], options.figure)
 
 
@@ -66,8 +67,8 @@ def _options() -> argparse.Namespace:
     add = parser.add_argument
     add("--case", action="append", choices=_CASES, help="part to measure; may be repeated (default: all)")
     add("--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder with ibsi/ and sts/")
-    add("--out", type=Path, default=_ROOT / "build" / "benchmarks" / "results.json", help="JSON to add the results to")
-    add("--figure", type=Path, help="SVG or PNG to draw time against volume into")
+    add("--out", type=Path, default=_BUILD / "results.json", help="JSON to add the results to")
+    add("--figure", type=Path, default=_BUILD / "time-by-volume.svg", help="SVG or PNG: time against volume")
     add("--scratch", type=Path, help="folder for temporary scans (about 3 GB)")
     add("--diameters", type=float, nargs="+", default=[15, 30, 60, 100], help="lesions and profile: mm")
     add("--crop-diameters", type=float, nargs="+", default=[20, 30, 50], help="compute: mm")
@@ -78,6 +79,7 @@ def _options() -> argparse.Namespace:
     add("--scan-slices", type=int, default=300, help="scan20: slices")
     add("--skip-pyradiomics", action="store_true", help="scan20, unresampled: native alone")
     add("--map-diameter", type=float, default=30, help="maps: lesion in mm")
+    add("--map-bin-width", type=float, default=25, help="maps: HU a grey level")
     add("--other-diameters", type=float, nargs="+", default=[15], help="others: lesions in mm")
     add("--other-filters", action="store_true", help="others: MIRP with LoG and wavelet too (minutes)")
     add("--tools-python", type=Path, help="others: interpreter that has MIRP or Nyxus (default: this one)")

@@ -11,6 +11,7 @@ from lesions_in_memory import warm_up
 from measuring import Cost, measured
 from synthetic_scans import synthetic_scan
 
+from radiomics_talent.features.engine import grey_levels, prepare
 from radiomics_talent.features.maps import feature_maps
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def maps(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     warm_up()
     scan = synthetic_scan(40, (options.map_diameter,))
     mask = scan.mask(0)
-    settings = settings_of({"setting": {"binWidth": 25, "resampledPixelSpacing": [1, 1, 1]}})
+    settings = settings_of({"setting": {"binWidth": options.map_bin_width, "resampledPixelSpacing": [1, 1, 1]}})
+    levels = grey_levels(prepare(scan.image, mask, settings), settings)["original"]
     extractor = pyradiomics_extractor(settings)
     for radius in (1, 2, 3):
         extractor.settings |= {"kernelRadius": radius, "maskedKernel": True, "initValue": 0}
@@ -43,6 +45,7 @@ def maps(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 "radius": radius,
                 "classes": "all" if classes is _CLASSES else classes[0],
                 "voxels": int(np.count_nonzero(ours.lesion.voxels_zyx)),
+                "grey levels": levels,
                 "PyRadiomics CPU s": cost.cpu_s,
                 "native CPU s": best.cpu_s,
                 "ratio CPU": cost.cpu_s / best.cpu_s,
