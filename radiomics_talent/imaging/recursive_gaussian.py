@@ -208,7 +208,9 @@ def _pass(
         start = sum(b * step for b, step in zip(begin, steps, strict=True))
         rows.append((start, steps[axis], steps[outer], steps[inner]))
     lines = np.array([*rows, (sizes[axis], sizes[outer], sizes[inner], 0)], dtype=np.int64)
-    _filter_lines(image.reshape(-1), out.reshape(-1), lines, low, high, weights)
+    source = image.reshape(-1)
+    source.flags.writeable = False  # of this view: whether the image may be written to makes a type of its own
+    _filter_lines(source, out.reshape(-1), lines, low, high, weights)
     return out
 
 

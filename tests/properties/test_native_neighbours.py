@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from features.native.pyradiomics_values import assert_same, features_of, maps_of
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from radiomics_talent.errors import ExtractionError
@@ -62,7 +62,16 @@ def check(compute, theirs):
         assert_same(found[family], {name: expected[family][name] for name in names})
 
 
+# Levels 1, 2, 5, 7 mirror each other in the table, so that a first Lanczos vector that is even misses an eigenvector.
+MIRRORED = np.array([[[2], [1]], [[4], [4]], [[7], [5]]])
+EUCLIDEAN = {
+    **{"binWidth": 1, "binCount": None, "voxelArrayShift": 0, "distances": [1, 2], "weightingNorm": "euclidean"},
+    **{"force2D": False, "force2Ddimension": 0, "symmetricalGLCM": True, "gldm_a": 0},
+}
+
+
 @given(lesion=lesions(), spacing=SPACINGS, setting=all_settings())
+@example(lesion=(MIRRORED, MIRRORED > 0), spacing=(0.5, 0.5, 0.5), setting=EUCLIDEAN)
 @settings(max_examples=700, deadline=None)
 def test_features_are_those_of_pyradiomics(lesion, spacing, setting):
     texture = TextureSettings.of(setting)

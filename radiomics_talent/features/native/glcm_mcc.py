@@ -176,10 +176,16 @@ def _take_out(vector: NDArray[np.float64], other: NDArray[np.float64], part: flo
 
 @kernel
 def _first_step(top: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what the vector sought is like: rising with the level, and irregular, so that no symmetry hides it."""
+    """Return what the vector sought is like: rising with the level, and scattered, so that no symmetry hides it.
+
+    Scattered by a hash: any even spread, or a polynomial, cancels over levels whose tables mirror each other.
+    """
     start = np.empty(top.size)
     for r in range(top.size):
-        start[r] = top[r] * (r + 0.5 - 0.5 * top.size) / top.size + 0.1 * ((r * 0.6180339887498949 + 0.31) % 1.0 - 0.5)
+        scattered = ((r + 1) * 0x9E3779B1) & 0xFFFFFFFF
+        scattered = ((scattered ^ (scattered >> 15)) * 0x45D9F3B) & 0xFFFFFFFF
+        scattered ^= scattered >> 13
+        start[r] = top[r] * (r + 0.5 - 0.5 * top.size) / top.size + 0.2 * (scattered / 0xFFFFFFFF - 0.5)
     return start
 
 
