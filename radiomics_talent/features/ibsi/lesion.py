@@ -1,0 +1,43 @@
+"""What every IBSI family looks at: a lesion after interpolation, resegmentation and discretisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from radiomics_talent.imaging.geometry import Box
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IbsiLesion:
+    """A processed lesion (IBSI 1, chapter 2: interpolated image, morphological and intensity mask, grey levels).
+
+    Attributes
+    ----------
+    image_zyx : ndarray of float64
+        (z, y, x): intensities of the lesion's box and its surroundings, as far as the scan goes: 7 mm at least.
+    box : Box
+        The lesion's box in `image_zyx`; the arrays below are cut to it.
+    spacing_xyz : tuple of float
+        Voxel size in mm.
+    morphological_zyx : ndarray of bool
+        The lesion as drawn (and interpolated).
+    intensity_zyx : ndarray of bool
+        What resegmentation left of it; not empty.
+    levels_zyx : ndarray of int32
+        Grey levels, 1 to `n_levels` in the intensity mask, 0 elsewhere.
+    n_levels : int
+        Number of grey levels of the discretisation, present or not: IBSI's N_g.
+    """
+
+    image_zyx: NDArray[np.float64]
+    box: Box
+    spacing_xyz: tuple[float, float, float]
+    morphological_zyx: NDArray[np.bool_]
+    intensity_zyx: NDArray[np.bool_]
+    levels_zyx: NDArray[np.int32]
+    n_levels: int
