@@ -16,9 +16,10 @@ from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from radiomics_talent.errors import ConfigError
+from radiomics_talent.ibsi_settings import FrozenSettings, IbsiSettings, Positive
 from radiomics_talent.presets import find_preset, read_yaml, validated
 
 if TYPE_CHECKING:
@@ -39,25 +40,10 @@ Interpolator = Literal[
     "sitkLanczosWindowedSinc",
     "sitkBlackmanWindowedSinc",
 ]
-Positive = Annotated[int | float, Field(gt=0)]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
-        # Pydantic would take true for 1, and so would a reader of the settings not know what was meant.
-        annotation = cls.model_fields[info.field_name or ""].annotation
-        given = value if isinstance(value, list | tuple) else (value,)
-        if annotation is not bool and any(isinstance(v, bool) for v in given):
-            raise ValueError(f"expected a number, a text or a list, not true or false (got {value!r})")
-        return value
 
 
 # fmt: off
-class PyRadiomicsSettings(_Frozen):
+class PyRadiomicsSettings(FrozenSettings):
     """PyRadiomics' settings under their own names, with PyRadiomics' defaults.
 
     The meaning of each is in PyRadiomics' documentation, "Customizing the Extraction"; the same keys may be
@@ -111,7 +97,7 @@ class PyRadiomicsSettings(_Frozen):
 
 
 # fmt: off
-class VoxelSettings(_Frozen):
+class VoxelSettings(FrozenSettings):
     """PyRadiomics' ``voxelSetting``: for maps (``radiomics-talent map``); without effect on features of a whole lesion."""
 
     kernelRadius: int = Field(1, gt=0, description="Radius of the moving neighbourhood in voxels")
@@ -120,7 +106,7 @@ class VoxelSettings(_Frozen):
     voxelBatch: int | None = Field(None, gt=0, description="Voxels that PyRadiomics works on at once; without effect here")
 
 
-class GeometrySettings(_Frozen):
+class GeometrySettings(FrozenSettings):
     """What to do with a CT series whose slices are not a regular, upright stack. The default refuses it."""
 
     allow_gaps: bool = Field(default=False, description="Interpolate missing slices linearly instead of refusing the series")
@@ -128,7 +114,7 @@ class GeometrySettings(_Frozen):
     unequal_spacing: Literal["refuse", "resample"] = Field("refuse", description="Varying slice distance: refuse, or resample to the smallest distance (linear)")
 
 
-class MaskSettings(_Frozen):
+class MaskSettings(FrozenSettings):
     """How a lesion is found in a mask, and when the mask is not believed."""
 
     roi_names: dict[str, tuple[str, ...]] = Field({}, description="Label of the cohort table: regular expressions for the ROI names it stands for (whole name, any case)")
@@ -170,7 +156,7 @@ def _classes_by_default(*, force_2d: bool) -> dict[str, tuple[str, ...] | None]:
     return {name: None for name in feature_names() if force_2d or name != "shape2D"}
 
 
-class ExtractionSettings(_Frozen):
+class ExtractionSettings(FrozenSettings):
     """Everything that changes a feature's value.
 
     `from_yaml` reads our presets and PyRadiomics parameter files alike; `hash` names the settings in
@@ -185,6 +171,7 @@ class ExtractionSettings(_Frozen):
     voxelSetting: VoxelSettings = Field(default_factory=VoxelSettings, description="For maps alone: see `map`")
     geometry: GeometrySettings = Field(default_factory=GeometrySettings, description="Treatment of irregular CT series")
     mask: MaskSettings = Field(default_factory=MaskSettings, description="Treatment of masks")
+    ibsi: IbsiSettings | None = Field(None, description="Image processing and features as IBSI 1 defines them, in place of PyRadiomics' (`imageType`, `featureClass` and `setting` must then be absent); null: PyRadiomics' chain")
     pad_mm: float | None = Field(None, gt=0, description="Without resampling, filter the lesion's box and this margin instead of the whole image; null keeps PyRadiomics' bits")
 
     # fmt: on
@@ -203,6 +190,23 @@ class ExtractionSettings(_Frozen):
             return value
         _refuse_unknown("image type", value, ImageTypeName.__args__)  # type: ignore[attr-defined]
         return {k: {} if v is None else v for k, v in value.items()} or {"Original": {}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_chain(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("ibsi") is None:
+            return data
+        for name in ("imageType", "featureClass", "setting", "voxelSetting", "pad_mm"):
+            # A run's own record names every setting; what the defaults are cannot be meant.
+            if data.get(name) and cls._canonical_default().get(name) != data[name]:
+                raise ValueError(f"{name} belongs to PyRadiomics' chain and ibsi to another: give one of the two")
+        if data.get("engine") == "reference":
+            raise ValueError("PyRadiomics does not compute IBSI's features: leave engine out, or leave ibsi out")
+        return data
+
+    @classmethod
+    def _canonical_default(cls) -> dict[str, Any]:
+        return cls().canonical()
 
     @model_validator(mode="before")
     @classmethod
@@ -258,6 +262,8 @@ class ExtractionSettings(_Frozen):
     def canonical(self) -> dict[str, Any]:
         """Return the settings as plain JSON data, image types with what they override alone."""
         data = self.model_dump(mode="json")
+        if self.ibsi is None:  # the hashes of settings that were there before it stay
+            del data["ibsi"]
         # Order of image types, classes and features is the order of columns, not of meaning: sort_keys drops it.
         data["imageType"] = {k: v.model_dump(mode="json", exclude_unset=True) for k, v in self.imageType.items()}
         data["featureClass"] = {k: v and sorted(set(v)) for k, v in data["featureClass"].items()}

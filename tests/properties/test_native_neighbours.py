@@ -65,8 +65,15 @@ def check(compute, theirs):
 # Levels 1, 2, 5, 7 mirror each other in the table, so that a first Lanczos vector that is even misses an eigenvector.
 MIRRORED = np.array([[[2], [1]], [[4], [4]], [[7], [5]]])
 EUCLIDEAN = {
-    **{"binWidth": 1, "binCount": None, "voxelArrayShift": 0, "distances": [1, 2], "weightingNorm": "euclidean"},
-    **{"force2D": False, "force2Ddimension": 0, "symmetricalGLCM": True, "gldm_a": 0},
+    "binWidth": 1,
+    "binCount": None,
+    "voxelArrayShift": 0,
+    "distances": [1, 2],
+    "weightingNorm": "euclidean",
+    "force2D": False,
+    "force2Ddimension": 0,
+    "symmetricalGLCM": True,
+    "gldm_a": 0,
 }
 
 

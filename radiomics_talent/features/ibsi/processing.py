@@ -1,0 +1,196 @@
+"""A scan and a lesion become what IBSI's families look at (IBSI reference manual v11, chapter 2)."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import SimpleITK as sitk
+
+from radiomics_talent.errors import ExtractionError, GeometryError, MaskError
+from radiomics_talent.features.ibsi.lesion import IbsiLesion
+from radiomics_talent.features.ibsi.volume_histogram import VolumeHistogram
+from radiomics_talent.features.prepared import Prepared
+from radiomics_talent.imaging.geometry import Geometry
+from radiomics_talent.imaging.intensities import fixed_bin_number, fixed_bin_size, kept_intensities
+from radiomics_talent.imaging.interpolation import aligned_grid, interpolated_image, interpolated_lesion
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from radiomics_talent.ibsi_settings import DiscretisationSettings, IbsiSettings
+    from radiomics_talent.imaging.interpolation import AlignedGrid
+    from radiomics_talent.imaging.lesion_voxels import LesionVoxels
+
+MOST_LEVELS = 2**16
+"""More grey levels than this are no discretisation: the bin width does not fit the image."""
+_MARGIN_MM = 7.0
+"""Local intensity looks 6.2 mm about a voxel."""
+
+
+def grid_of(scan: Geometry, settings: IbsiSettings) -> AlignedGrid:
+    """Return the grid that the settings interpolate a scan to: its own if they do not."""
+    asked = settings.interpolation
+    return aligned_grid(scan, asked.spacing_mm if asked else (0, 0, 0), asked.grid if asked else "centre")
+
+
+def prepare_ibsi(image: sitk.Image, lesion: LesionVoxels, settings: IbsiSettings) -> Prepared:
+    """Interpolate image and mask around a lesion, and round, as the settings say.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+        The whole scan.
+    lesion : LesionVoxels
+        The lesion on the scan's grid.
+    settings : IbsiSettings
+        The settings.
+
+    Returns
+    -------
+    Prepared
+        The lesion's box and 7 mm about it.
+
+    Raises
+    ------
+    MaskError
+        Nothing is left of the lesion after interpolation.
+    GeometryError
+        The image is not finite there.
+    """
+    started = time.perf_counter()
+    asked = settings.interpolation
+    grid = grid_of(Geometry.of(image), settings)
+    moved = interpolated_lesion(lesion, grid, asked.mask_interpolator, asked.mask_threshold) if asked else lesion
+    if moved is None:
+        spacing = " × ".join(f"{s:g}" for s in grid.geometry.spacing_mm)
+        raise MaskError(
+            f"no voxel of the lesion is left after interpolation to {spacing} mm; it is smaller than the new voxels"
+        )
+    x, y, z = (math.ceil(_MARGIN_MM / spacing) for spacing in grid.geometry.spacing_mm)
+    region = moved.box.padded((x, y, z), grid.geometry.size)
+    values = interpolated_image(image, grid, region, asked.interpolator if asked else "nearest")
+    if not np.isfinite(values).all():
+        raise GeometryError("the image holds NaN or infinite values in the lesion or next to it; convert it again")
+    if asked and asked.round_hu:
+        np.rint(values, out=values)
+    part = sitk.GetImageFromArray(values)
+    grid.geometry.crop(region).put_on(part)
+    return Prepared(part, moved.crop(), moved.box.seen_from(region), time.perf_counter() - started)
+
+
+def lesion_of(prepared: Prepared, settings: IbsiSettings) -> IbsiLesion:
+    """Resegment and discretise a prepared lesion.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        From `prepare_ibsi`, with the same settings.
+    settings : IbsiSettings
+        The settings.
+
+    Raises
+    ------
+    MaskError
+        Resegmentation leaves fewer voxels than the settings ask for, or none.
+    ExtractionError
+        There are more than `MOST_LEVELS` grey levels; or, without discretisation, intensities are no grey levels.
+    """
+    values = sitk.GetArrayFromImage(prepared.image)
+    morphological = sitk.GetArrayFromImage(prepared.mask) == 1
+    inside = values[prepared.lesion.slices_zyx][morphological]
+    keeps = settings.resegmentation
+    low, high = keeps.range_hu or (None, None)
+    kept = kept_intensities(inside, (low, high), keeps.outliers_sd)
+    left = int(np.count_nonzero(kept))
+    if left < settings.minimum_voxels:
+        raise MaskError(
+            f"resegmentation leaves {left} of {inside.size} voxels, and at least {settings.minimum_voxels} are needed "
+            f"(intensities {inside.min():g} to {inside.max():g}); widen ibsi.resegmentation, or leave the lesion out"
+        )
+    intensity = np.zeros_like(morphological)
+    intensity[morphological] = kept
+    levels = np.zeros(morphological.shape, dtype=np.int32)
+    found = _levels(inside[kept], settings)
+    levels[intensity] = found
+    x, y, z = prepared.image.GetSpacing()
+    return IbsiLesion(
+        image_zyx=values,
+        box=prepared.lesion,
+        spacing_xyz=(x, y, z),
+        morphological_zyx=morphological,
+        intensity_zyx=intensity,
+        levels_zyx=levels,
+        n_levels=int(found.max()),
+    )
+
+
+def volume_histogram_of(lesion: IbsiLesion, settings: IbsiSettings) -> VolumeHistogram:
+    """Return the intensity-volume histogram of a lesion in the levels that the settings ask for.
+
+    The range of levels is that of ``resegmentation.range_hu``, where it is given, else the lesion's own.
+
+    Raises
+    ------
+    ExtractionError
+        There are more than `MOST_LEVELS` levels.
+    """
+    values = lesion.image_zyx[lesion.box.slices_zyx][lesion.intensity_zyx]
+    asked = settings.ivh_discretisation
+    low, high = settings.resegmentation.range_hu or (None, None)
+    if asked is None:
+        lowest = float(values.min()) if low is None else float(low)
+        highest = float(values.max()) if high is None else float(high)
+        _check_number(highest - lowest + 1, "ibsi.ivh_discretisation")
+        return VolumeHistogram(values, lowest, highest, 1.0)
+    levels = _discretised(values, asked, settings)
+    _check_number(float(levels.max()), "ibsi.ivh_discretisation")
+    if asked.bin_count is not None:
+        return VolumeHistogram(levels, 1.0, float(asked.bin_count), 1.0)
+    width, start = float(asked.bin_width or 0), settings.lowest_of(asked) or 0.0
+    number = float(levels.max()) if high is None else math.ceil(round((high - start) / width, 9))
+    first = start + 0.5 * width
+    return VolumeHistogram(first + (levels - 1) * width, first, first + (number - 1) * width, width)
+
+
+def _levels(values: NDArray[np.float64], settings: IbsiSettings) -> NDArray[np.float64]:
+    """Return the grey level of each intensity."""
+    asked = settings.discretisation
+    if asked is None:
+        odd = values[(values < 1) | (values != np.rint(values))]
+        if odd.size:
+            raise ExtractionError(
+                f"without ibsi.discretisation intensities are grey levels, whole numbers from 1 on, but one is "
+                f"{odd[0]:g}; set ibsi.discretisation"
+            )
+        levels = values
+    else:
+        levels = _discretised(values, asked, settings)
+    _check_number(float(levels.max()), "ibsi.discretisation")
+    return levels
+
+
+def _discretised(
+    values: NDArray[np.float64], asked: DiscretisationSettings, settings: IbsiSettings
+) -> NDArray[np.float64]:
+    if asked.bin_count is not None:
+        return fixed_bin_number(values, asked.bin_count)
+    lowest, width = settings.lowest_of(asked), asked.bin_width
+    assert lowest is not None, "the settings have been validated"
+    assert width is not None, "the settings have been validated"
+    if values.min() < lowest:
+        raise ExtractionError(
+            f"the lesion has intensities down to {values.min():g}, below the first grey level ({lowest:g}); lower "
+            "lowest_hu, or leave such voxels out with ibsi.resegmentation.range_hu"
+        )
+    return fixed_bin_size(values, width, lowest)
+
+
+def _check_number(levels: float, section: str) -> None:
+    if levels > MOST_LEVELS:
+        raise ExtractionError(
+            f"{section} gives {levels:.0f} grey levels (at most {MOST_LEVELS}); raise bin_width, set bin_count, or see "
+            "whether the image is in HU"
+        )
