@@ -73,8 +73,7 @@ def run_features(
     ExtractionError
         The image is one voxel wide in every direction looked in, or has more than 65535 levels.
     """
-    if grey.highest > _HIGHEST:
-        raise ExtractionError(f"{grey.highest} grey levels are too many for runs (at most {_HIGHEST}); raise binWidth")
+    _refuse_many(grey.highest)
     offsets = of.unit_offsets(grey.levels_zyx.shape, settings)
     padded = of.bordered(grey.levels_zyx)
     at_least = _runs_of_at_least(padded, offsets, grey.highest, max(grey.levels_zyx.shape))
@@ -83,6 +82,45 @@ def run_features(
     means = _mean_of_defined(features)
     _settle_no_runs(len(features), means)
     return {name: float(means[_COLUMNS[name]]) for name in wanted}
+
+
+def run_matrices(levels_zyx: NDArray[np.int32], offsets: NDArray[np.int64], merged: bool) -> LevelSizes:
+    """Count the runs along each direction, or along all together.
+
+    PyRadiomics leaves a direction out in which no line meets two voxels of the lesion; here its runs, all of length
+    1, count as others do.
+
+    Parameters
+    ----------
+    levels_zyx : ndarray of int32
+        (z, y, x): grey levels; 0 outside of the lesion, which has one voxel at least.
+    offsets : ndarray of int64
+        (n, 3) in (z, y, x), from `level_sizes.unit_offsets`.
+    merged : bool
+        One matrix in all, or one for each direction.
+
+    Returns
+    -------
+    LevelSizes
+        Levels and lengths.
+
+    Raises
+    ------
+    ExtractionError
+        There are more than 65535 levels.
+    """
+    voxels = np.bincount(levels_zyx.reshape(-1))
+    highest = len(voxels) - 1
+    _refuse_many(highest)
+    at_least = _runs_of_at_least(of.bordered(levels_zyx), offsets, highest, max(levels_zyx.shape))
+    left_out = ~at_least.any(axis=(0, 2))
+    at_least[1:, left_out, 1] = voxels[1:, None]
+    return LevelSizes(*_entries(at_least, np.ones(len(offsets)), merged))
+
+
+def _refuse_many(highest: int) -> None:
+    if highest > _HIGHEST:
+        raise ExtractionError(f"{highest} grey levels are too many for runs (at most {_HIGHEST}); raise binWidth")
 
 
 def _weights(

@@ -86,10 +86,40 @@ def zone_features(grey: GreyLevels, settings: TextureSettings, wanted: Collectio
     return {name: float(features[_COLUMNS[name]]) for name in wanted}
 
 
+def zone_of_each(padded: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return for each voxel of a lesion the first voxel of its zone.
+
+    Parameters
+    ----------
+    padded : ndarray of int32
+        (z, y, x): grey levels, 0 outside of the lesion, from `level_sizes.bordered`.
+    offsets : ndarray of int64
+        From `level_sizes.unit_offsets`: to the neighbours that a zone holds together by.
+
+    Returns
+    -------
+    ndarray of uint32
+        Of the size of `padded`, flat: indices into it; those outside of the lesion mean nothing.
+    """
+    steps = of.flat_steps(offsets, padded.shape)
+    equal = of.equal_neighbours(padded.reshape(-1), steps)
+    return _roots(equal, steps.astype(np.uint32), _not_adjacent(offsets))
+
+
 def _not_adjacent(offsets: NDArray[np.int64]) -> NDArray[np.int16]:
     """Return for each offset the bits of those after it in the list that are no neighbours of it."""
     apart = np.abs(offsets[:, None] - offsets).max(axis=2) > 1
     return np.asarray((np.triu(apart) << np.arange(len(offsets))).sum(axis=1), dtype=np.int16)
+
+
+@kernel
+def _roots(equal: NDArray[np.int16], steps: NDArray[np.uint32], not_adjacent: NDArray[np.int16]) -> NDArray[np.uint32]:
+    """Return every voxel's root, settled as in `_zones`."""
+    root = np.zeros(equal.size, np.uint32)
+    _unite(root, equal, steps, not_adjacent)
+    for voxel in range(root.size):
+        root[voxel] = root[root[voxel]]
+    return root
 
 
 @kernel

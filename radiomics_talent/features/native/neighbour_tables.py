@@ -230,14 +230,9 @@ def pair_tables(
     """
     if offsets is None:
         offsets, _ = neighbour_offsets(grey.levels_zyx.shape, settings)
-    ranks = level_ranks(grey)
-    lines = _lines(ranks, offsets)
-    side = grey.present.size + 1
-    flat_counts = np.zeros((len(offsets), side * side), dtype=np.int32)
-    _count_pairs(lines.flat, lines.start, lines.length, _flat(offsets, lines), flat_counts)
-    counts = flat_counts.reshape(-1, side, side)
+    counts = count_pairs(grey, offsets)
     if settings.weighting_norm is None:
-        return PairTables(*_emit_pairs(counts.astype(np.float64), settings.symmetrical_glcm))
+        return normalised_pairs(counts, settings.symmetrical_glcm)
     by_angle = np.ascontiguousarray(counts[:, 1:, 1:].transpose(1, 2, 0)).astype(np.float64)
     if settings.symmetrical_glcm:
         by_angle = by_angle + by_angle.transpose(1, 0, 2)
@@ -251,6 +246,41 @@ def pair_tables(
         second=second.astype(np.int32),
         share=merged[first, second] / total,
     )
+
+
+def count_pairs(grey: GreyLevels, offsets: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Count how often the levels that are present lie at each offset from each other.
+
+    Parameters
+    ----------
+    grey : GreyLevels
+        The lesion, of one voxel at least.
+    offsets : ndarray of int64
+        (n, 3) in (z, y, x).
+
+    Returns
+    -------
+    ndarray of int32
+        (n, levels + 1, levels + 1): 1 + index of the level here and there; row and column 0 are what is outside.
+    """
+    lines = _lines(level_ranks(grey), offsets)
+    side = grey.present.size + 1
+    counts = np.zeros((len(offsets), side * side), dtype=np.int32)
+    _count_pairs(lines.flat, lines.start, lines.length, _flat(offsets, lines), counts)
+    return counts.reshape(-1, side, side)
+
+
+def normalised_pairs(counts: NDArray[np.int32], symmetrical: bool) -> PairTables:
+    """Turn counts, as from `count_pairs`, into a table each; one without pairs has no entry.
+
+    Parameters
+    ----------
+    counts : ndarray of int32
+        (tables, levels + 1, levels + 1).
+    symmetrical : bool
+        Each pair counts in both orders.
+    """
+    return PairTables(*_emit_pairs(counts.astype(np.float64), symmetrical))
 
 
 def neighbour_tables(grey: GreyLevels, settings: TextureSettings) -> tuple[DependenceTables, ToneTables]:
@@ -274,11 +304,26 @@ def neighbour_tables(grey: GreyLevels, settings: TextureSettings) -> tuple[Depen
         No voxel can have a neighbour.
     """
     _, offsets = neighbour_offsets(grey.levels_zyx.shape, settings)
+    return count_neighbours(grey, offsets, settings.gldm_a)
+
+
+def count_neighbours(grey: GreyLevels, offsets: NDArray[np.int64], alpha: int) -> tuple[DependenceTables, ToneTables]:
+    """Count neighbours at the offsets given, as `neighbour_tables` does; a level differs by `alpha` at most.
+
+    Parameters
+    ----------
+    grey : GreyLevels
+        The lesion, of one voxel at least. A voxel without neighbours counts, with no difference of tone.
+    offsets : ndarray of int64
+        (n, 3) in (z, y, x), both ways.
+    alpha : int
+        Largest difference of grey levels that is a dependence.
+    """
     lines = _lines(grey.levels_zyx, offsets)
     dependences = np.zeros((grey.highest + 1, len(offsets) + 1), dtype=np.int32)
     tones = np.zeros((grey.highest + 1, 2))
     start, length = _joined(lines)
-    _count_neighbours(lines.flat, start, length, _flat(offsets, lines), np.int32(settings.gldm_a), dependences, tones)
+    _count_neighbours(lines.flat, start, length, _flat(offsets, lines), np.int32(alpha), dependences, tones)
     dependences = dependences[grey.present]
     tones = tones[grey.present]
     level, dependent = np.nonzero(dependences)
