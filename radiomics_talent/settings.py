@@ -7,18 +7,16 @@ PyRadiomics parameter file is valid as it is; our own sections stand beside them
 
 from __future__ import annotations
 
-import csv
 import difflib
 import hashlib
 import json
 import re
-from functools import lru_cache
-from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from radiomics_talent.errors import ConfigError
+from radiomics_talent.feature_dictionary import pyradiomics_names
 from radiomics_talent.ibsi_settings import FrozenSettings, IbsiSettings, Positive
 from radiomics_talent.presets import find_preset, read_yaml, validated
 
@@ -137,14 +135,9 @@ class MaskSettings(FrozenSettings):
         return value
 
 
-@lru_cache(maxsize=1)
 def feature_names() -> dict[str, tuple[str, ...]]:
     """Return every PyRadiomics feature name by class, deprecated ones included."""
-    names: dict[str, list[str]] = {}
-    text = resources.files("radiomics_talent").joinpath("features/dictionary.csv").read_text(encoding="utf-8")
-    for row in csv.DictReader(text.splitlines()):
-        names.setdefault(row["feature_class"], []).append(row["feature"])
-    return {k: tuple(v) for k, v in names.items()}
+    return pyradiomics_names()
 
 
 def _original_alone() -> dict[ImageTypeName, PyRadiomicsSettings]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
+from typing import TYPE_CHECKING
 
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
+
+from radiomics_talent.feature_dictionary import ColumnName, definition_of
+
+if TYPE_CHECKING:
+    from radiomics_talent.feature_dictionary import FeatureDefinition
 
 IBSI = "IBSI"
 """Coding scheme designator of the Image Biomarker Standardisation Initiative (DICOM PS3.16, table 8-1)."""
@@ -33,6 +36,7 @@ UNITS = {
     "mm3": ("mm3", "mm3"),
     "mm-1": ("/mm", "per mm"),
     "HU": ("[hnsf'U]", "Hounsfield unit"),
+    "HU mm3": ("[hnsf'U].mm3", "Hounsfield unit times mm3"),
     "HU2": ("[hnsf'U]2", "square Hounsfield unit"),
     "HU2 mm3": ("[hnsf'U]2.mm3", "square Hounsfield unit times mm3"),
     "arbitrary": ("[arb'U]", "arbitrary unit"),
@@ -84,8 +88,12 @@ _FAMILIES = {
     "glcm": "GLCM",
     "glrlm": "GLRLM",
     "glszm": "GLSZM",
+    "gldzm": "GLDZM",
     "gldm": "NGLDM",
     "ngtdm": "NGTDM",
+    "localintensity": "",
+    "histogram": "",
+    "ivh": "IVH",
 }
 
 
@@ -108,14 +116,6 @@ class FeatureConcept:
     image_type: CodedConcept | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    name: str
-    code: str
-    unit: str
-    deprecated: bool
-
-
 def private(code: str) -> CodedConcept:
     """Return one of `PRIVATE_CODES`."""
     return CodedConcept(code, PRIVATE, PRIVATE_CODES[code])
@@ -127,35 +127,39 @@ def unit(name: str) -> CodedConcept:
     return CodedConcept(value, "UCUM", meaning)
 
 
-def feature_concept(feature: str) -> FeatureConcept:
+def feature_concept(feature: str, *, by_ibsi: bool = False) -> FeatureConcept:
     """Return the codes of a feature.
 
     Parameters
     ----------
     feature : str
-        ``<image type>_<class>_<feature>``, as PyRadiomics names it.
+        A column's name: ``<image type>_<class>_<feature>``, with the aggregation in the class where it has another
+        than PyRadiomics.
+    by_ibsi : bool
+        Whether the IBSI chain computed it, if that is known: then what PyRadiomics calls deprecated has its code, too.
 
     Returns
     -------
     FeatureConcept
         Under the IBSI's code where the feature is on the original image, has one, and is the very number that the
-        code stands for; else under the private scheme, by ``<class>_<feature>``: whole up to 16 characters, longer
-        ones by their first eight and a digest (the meaning says the name).
+        code stands for (the meaning says the aggregation); else under the private scheme, by ``<class>_<feature>``:
+        whole up to 16 characters, longer ones by their first eight and a digest (the meaning says the name).
     """
-    image_type, _, rest = feature.partition("_")
-    feature_class, _, name = rest.partition("_")
-    entry = _dictionary().get((feature_class, name))
-    if not name:  # not a name of PyRadiomics: kept whole
+    try:
+        name = ColumnName.parse(feature)
+    except ValueError:  # not a name of a feature: kept whole
         return FeatureConcept(_own(feature, feature), unit("1"), None)
-    if image_type == "original":
+    entry = definition_of(name)
+    rest = feature.partition("_")[2]
+    own = _own(rest, rest.replace("_", " ", 1))
+    if name.image_type == "original":
         known = unit(entry.unit if entry else "1")
-        if entry and entry.code and not entry.deprecated and (feature_class, name) not in _NOT_AS_IBSI:
-            return FeatureConcept(CodedConcept(entry.code, IBSI, _meaning(feature_class, entry.name)), known, None)
-        return FeatureConcept(_own(rest, f"{feature_class} {name}"), known, None)
-    of_intensity = entry is not None and entry.unit.startswith("HU")
+        if entry and _is_as_ibsi(entry, by_ibsi=by_ibsi):
+            return FeatureConcept(CodedConcept(entry.ibsi_code, IBSI, _meaning(entry, name)), known, None)
+        return FeatureConcept(own, known, None)
     # What a filter leaves is no longer HU, and mostly no unit that has a name.
-    known = unit("arbitrary" if of_intensity else entry.unit if entry else "1")
-    return FeatureConcept(_own(rest, f"{feature_class} {name}"), known, _own(image_type, image_type))
+    known = unit((entry.unit_on(name.image_type) or "arbitrary") if entry else "1")
+    return FeatureConcept(own, known, _own(name.image_type, name.image_type))
 
 
 def coding_schemes() -> list[CodingSchemeIdentificationItem]:
@@ -179,18 +183,17 @@ def _own(code: str, meaning: str) -> CodedConcept:
     return CodedConcept(clean, PRIVATE, re.sub(r"[\\\x00-\x1f\x7f]", "_", meaning)[:_LONGEST_MEANING].strip() or "_")
 
 
-def _meaning(feature_class: str, name: str) -> str:
-    # IBSI names repeat among the texture families; the code tells them apart, and now the reader can too.
-    family = _FAMILIES.get(feature_class, feature_class)
-    return f"{name} ({family})" if family else name
+def _is_as_ibsi(entry: FeatureDefinition, *, by_ibsi: bool) -> bool:
+    if not entry.ibsi_code or (entry.feature_class, entry.feature) in _NOT_AS_IBSI:
+        return False
+    # One group of measurements has each code once: PyRadiomics' deprecated features are mostly others' twins.
+    return not entry.deprecated or entry.computed_by == "ibsi" or (by_ibsi and entry.by_ibsi)
 
 
-@lru_cache(maxsize=1)
-def _dictionary() -> dict[tuple[str, str], _Entry]:
-    text = resources.files("radiomics_talent").joinpath("features/dictionary.csv").read_text(encoding="utf-8")
-    return {
-        (row["feature_class"], row["feature"]): _Entry(
-            row["ibsi_name"], row["ibsi_code"], row["unit"], row["deprecated"] == "yes"
-        )
-        for row in csv.DictReader(text.splitlines())
-    }
+def _meaning(entry: FeatureDefinition, name: ColumnName) -> str:
+    # IBSI names repeat among the families; the code tells them apart, and now the reader can too.
+    if entry.ibsi_family == "Intensity histogram":
+        return f"Intensity histogram {entry.ibsi_name[0].lower()}{entry.ibsi_name[1:]}"
+    family = _FAMILIES.get(entry.feature_class, entry.feature_class)
+    told = f"{family} {name.spelt_aggregation}".strip()
+    return f"{entry.ibsi_name} ({told})" if told else entry.ibsi_name

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from radiomics_talent.feature_dictionary import ColumnName, definition_of
 from radiomics_talent.reporting.figures import CONTOUR_COLOUR, WINDOW_HU, plain_text, voxel_borders
 
 if TYPE_CHECKING:
@@ -128,13 +126,6 @@ def _show_map(panel: Axes, view: _Slice, values: NDArray[np.float64]) -> None:
 
 def _unit(name: str, *, in_hu: bool) -> str:
     """Return the unit of a feature; a filtered image has none that is worth telling."""
-    image_name, family, feature = name.rsplit("_", 2)
-    unit = _units().get((family, feature), "")
-    known = unit == "bit" or (image_name == "original" and in_hu)
-    return unit if known and unit != "1" else ""
-
-
-@lru_cache(maxsize=1)
-def _units() -> dict[tuple[str, str], str]:
-    text = resources.files("radiomics_talent").joinpath("features/dictionary.csv").read_text(encoding="utf-8")
-    return {(row["feature_class"], row["feature"]): row["unit"] for row in csv.DictReader(text.splitlines())}
+    definition = definition_of(name)
+    unit = definition.unit_on(ColumnName.parse(name).image_type, in_hu=in_hu) if definition else ""
+    return unit if unit != "1" else ""
