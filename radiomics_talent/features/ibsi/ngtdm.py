@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from radiomics_talent.features.ibsi.aggregation import UNDIRECTED, directions, mean_of_defined, parts
 from radiomics_talent.features.native import ngtdm as formulas
@@ -67,9 +66,10 @@ def ngtdm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> 
 
 def _without_lone_voxels(levels_zyx: NDArray[np.int32], in_slices: bool) -> NDArray[np.int32]:
     """Take voxels without neighbours out: they are nobody's neighbours either."""
-    around = (levels_zyx > 0).astype(np.int8)
-    for axis in (1, 2) if in_slices else (0, 1, 2):
-        around = ndimage.correlate1d(around, [1, 1, 1], axis, mode="constant")
+    around = np.pad(levels_zyx > 0, 1).astype(np.int8)
+    around = around[1:-1] if in_slices else around[:-2] + around[1:-1] + around[2:]
+    around = around[:, :-2] + around[:, 1:-1] + around[:, 2:]
+    around = around[:, :, :-2] + around[:, :, 1:-1] + around[:, :, 2:]
     return np.where(around > 1, levels_zyx, np.int32(0))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from radiomics_talent.features.ibsi.aggregation import Aggregation, directions
 from radiomics_talent.features.native import level_sizes as of
-from radiomics_talent.features.native.glszm import zone_of_each
+from radiomics_talent.features.native.glszm import zones_of_voxels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,16 +49,11 @@ def find_zones(levels_zyx: NDArray[np.int32], how: Aggregation) -> Zones:
         The zones.
     """
     padded = of.bordered(levels_zyx)
-    flat = padded.reshape(-1)
-    first = zone_of_each(padded, directions(how))[np.flatnonzero(flat)]
-    size = np.bincount(first, minlength=flat.size)
-    zones = np.flatnonzero(size)
-    number = np.zeros(flat.size, dtype=np.int64)
-    number[zones] = np.arange(zones.size)
-    matrix = np.zeros(zones.size, dtype=np.int64)
+    first, size, of_voxel = zones_of_voxels(padded, directions(how))
+    matrix = np.zeros(first.size, dtype=np.int64)
     if how.by_slice:  # a zone begins in its slice, and zones ascend
-        matrix = np.unique(zones // (padded.shape[1] * padded.shape[2]), return_inverse=True)[1]
-    return Zones(matrix, flat[zones].astype(np.int64), size[zones], number[first])
+        matrix = np.unique(first // (padded.shape[1] * padded.shape[2]), return_inverse=True)[1]
+    return Zones(matrix, padded.reshape(-1)[first].astype(np.int64), size, of_voxel)
 
 
 def zone_matrices(zones: Zones, value: NDArray[np.int64]) -> of.LevelSizes:

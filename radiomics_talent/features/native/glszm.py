@@ -86,8 +86,10 @@ def zone_features(grey: GreyLevels, settings: TextureSettings, wanted: Collectio
     return {name: float(features[_COLUMNS[name]]) for name in wanted}
 
 
-def zone_of_each(padded: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """Return for each voxel of a lesion the first voxel of its zone.
+def zones_of_voxels(
+    padded: NDArray[np.int32], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the zones of a lesion, in array order of their first voxels, and which one each voxel belongs to.
 
     Parameters
     ----------
@@ -98,12 +100,14 @@ def zone_of_each(padded: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArr
 
     Returns
     -------
-    ndarray of uint32
-        Of the size of `padded`, flat: indices into it; those outside of the lesion mean nothing.
+    first, size : ndarray of int64
+        (zones,): index of a zone's first voxel in the flat array, and its number of voxels.
+    zone : ndarray of int64
+        (voxels of the lesion,): the number of each voxel's zone.
     """
     steps = of.flat_steps(offsets, padded.shape)
     equal = of.equal_neighbours(padded.reshape(-1), steps)
-    return _roots(equal, steps.astype(np.uint32), _not_adjacent(offsets))
+    return _numbered_zones(padded.reshape(-1), equal, steps.astype(np.uint32), _not_adjacent(offsets))
 
 
 def _not_adjacent(offsets: NDArray[np.int64]) -> NDArray[np.int16]:
@@ -113,13 +117,27 @@ def _not_adjacent(offsets: NDArray[np.int64]) -> NDArray[np.int16]:
 
 
 @kernel
-def _roots(equal: NDArray[np.int16], steps: NDArray[np.uint32], not_adjacent: NDArray[np.int16]) -> NDArray[np.uint32]:
-    """Return every voxel's root, settled as in `_zones`."""
-    root = np.zeros(equal.size, np.uint32)
+def _numbered_zones(
+    levels: NDArray[np.int32], equal: NDArray[np.int16], steps: NDArray[np.uint32], not_adjacent: NDArray[np.int16]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return each zone's first voxel and size, and the zone of each voxel; roots settle as in `_zones`."""
+    inside = np.flatnonzero(levels).astype(np.uint32)
+    root = np.zeros(levels.size, np.uint32)
     _unite(root, equal, steps, not_adjacent)
-    for voxel in range(root.size):
-        root[voxel] = root[root[voxel]]
-    return root
+    number = np.zeros(levels.size, np.int32)
+    first, size = np.empty(inside.size, np.int64), np.zeros(inside.size, np.int64)
+    zone = np.empty(inside.size, np.int64)
+    n = 0
+    for k in range(inside.size):
+        voxel = inside[k]
+        own = root[root[voxel]]
+        root[voxel] = own
+        if own == voxel:
+            number[voxel], first[n] = n, voxel
+            n += 1
+        zone[k] = number[own]
+        size[zone[k]] += 1
+    return first[:n].copy(), size[:n].copy(), zone
 
 
 @kernel
