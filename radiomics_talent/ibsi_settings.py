@@ -6,6 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from radiomics_talent.feature_dictionary import ibsi_names
+from radiomics_talent.presets import refuse_unknown
+
 Aggregation = Literal["2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb"]
 Positive = Annotated[int | float, Field(gt=0)]
 
@@ -85,6 +88,18 @@ class IbsiSettings(FrozenSettings):
     @classmethod
     def _null_is_default(cls, value: object) -> object:
         return {} if value is None else value
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _known_features(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        known = ibsi_names()
+        refuse_unknown("feature class", value, known)
+        for name, features in value.items():
+            if isinstance(features, list | tuple):
+                refuse_unknown(f"{name} feature", features, known[name])
+        return {name: features or None for name, features in value.items()} or None
 
     @model_validator(mode="after")
     def _levels_begin_somewhere(self) -> Self:

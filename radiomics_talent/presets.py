@@ -90,6 +90,29 @@ def validated(model: type[M], data: dict[str, Any], *, where: str) -> M:
         raise ConfigError("; ".join(dict.fromkeys(told)), where=where) from error
 
 
+def refuse_unknown(what: str, given: Iterable[object], known: Iterable[str]) -> None:
+    """Refuse names that are not known, with the nearest that is.
+
+    Parameters
+    ----------
+    what : str
+        What is named: 'feature class'.
+    given, known : iterable of str
+        Names.
+
+    Raises
+    ------
+    ValueError
+        A given name is not known.
+    """
+    names = list(known)
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
+            raise ValueError(f"unknown {what} {name!r}; {hint}")
+
+
 def _one_a_value(errors: Iterable[Any]) -> list[Any]:
     """Return of the errors about one value, which fits none of several types, the one that helps most.
 

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from radiomics_talent.errors import ConfigError
 from radiomics_talent.feature_dictionary import pyradiomics_names
 from radiomics_talent.ibsi_settings import FrozenSettings, IbsiSettings, Positive
-from radiomics_talent.presets import find_preset, read_yaml, validated
+from radiomics_talent.presets import find_preset, read_yaml, refuse_unknown, validated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,7 +181,7 @@ class ExtractionSettings(FrozenSettings):
     def _known_image_types(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
-        _refuse_unknown("image type", value, ImageTypeName.__args__)  # type: ignore[attr-defined]
+        refuse_unknown("image type", value, ImageTypeName.__args__)  # type: ignore[attr-defined]
         return {k: {} if v is None else v for k, v in value.items()} or {"Original": {}}
 
     @model_validator(mode="before")
@@ -216,10 +216,10 @@ class ExtractionSettings(FrozenSettings):
         if not isinstance(value, dict):
             return value
         known = feature_names()
-        _refuse_unknown("feature class", value, known)
+        refuse_unknown("feature class", value, known)
         for name, features in value.items():
             if isinstance(features, list | tuple):
-                _refuse_unknown(f"{name} feature", features, known[name])
+                refuse_unknown(f"{name} feature", features, known[name])
         return {k: v or None for k, v in value.items()}
 
     @model_validator(mode="after")
@@ -246,6 +246,13 @@ class ExtractionSettings(FrozenSettings):
     def resamples(self) -> bool:
         """Whether image and mask are resampled before filtering."""
         return self.setting.resampledPixelSpacing is not None and self.setting.interpolator is not None
+
+    @property
+    def new_spacing_mm(self) -> tuple[int | float, ...] | None:
+        """Voxel spacing (x, y, z) after resampling by whichever chain; 0 keeps an axis; None where voxels stay."""
+        if self.ibsi is not None:
+            return self.ibsi.interpolation.spacing_mm if self.ibsi.interpolation else None
+        return self.setting.resampledPixelSpacing if self.resamples else None
 
     @property
     def hash(self) -> str:
@@ -297,6 +304,8 @@ def with_engine(settings: ExtractionSettings, engine: str | None) -> ExtractionS
     known = ("native", "reference", "auto")
     if engine not in known:
         raise ConfigError(f"--engine {engine}: unknown; give {', '.join(known[:-1])} or {known[-1]}")
+    if settings.ibsi is not None and engine == "reference":
+        raise ConfigError("--engine reference: PyRadiomics does not compute IBSI's features; leave --engine out")
     return settings.model_copy(update={"engine": engine})
 
 
@@ -321,11 +330,3 @@ def _numbers_spelt_once(data: Any) -> Any:
     if isinstance(data, list):
         return [_numbers_spelt_once(v) for v in data]
     return int(data) if isinstance(data, float) and data.is_integer() else data
-
-
-def _refuse_unknown(what: str, given: Any, known: Any) -> None:
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), list(known), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise ValueError(f"unknown {what} {name!r}; {hint}")

@@ -14,7 +14,7 @@ def compile_engine(settings: ExtractionSettings) -> None:
     """Compile the native engine where that has not been done, and say so; it takes about a minute, once a machine."""
     from radiomics_talent.features.engine import engine_of, is_installed
 
-    if engine_of(settings) != "native" or not is_installed("native"):
+    if engine_of(settings) == "reference" or not is_installed("native"):
         return
     from radiomics_talent.features.native.warm_up import warm_up
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from radiomics_talent.findings import Finding
+from radiomics_talent.imaging.interpolation import aligned_grid, interpolated_lesion
 from radiomics_talent.imaging.lesion_voxels import nearest_voxels
 from radiomics_talent.imaging.preprocess import resampling_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from radiomics_talent.ibsi_settings import IbsiSettings
     from radiomics_talent.imaging.lesion_voxels import LesionVoxels
     from radiomics_talent.settings import ExtractionSettings
 
@@ -30,7 +32,8 @@ def inspect_size(lesion: LesionVoxels, settings: ExtractionSettings, where: str)
     lesion : LesionVoxels
         The lesion on the grid of the scan.
     settings : ExtractionSettings
-        `minimumROISize`, `minimumROIDimensions` and the resampling before which they do not count.
+        `minimumROISize`, `minimumROIDimensions` (`minimum_voxels` of IBSI's chain) and the resampling before which
+        they do not count.
     where : str
         Put into the findings.
     """
@@ -38,6 +41,8 @@ def inspect_size(lesion: LesionVoxels, settings: ExtractionSettings, where: str)
     if lesion.count == 1:
         sentence = "the lesion is a single voxel, of which there is no texture or shape; leave it out"
         return (Finding("too-few-voxels", sentence, where),)
+    if settings.ibsi is not None:
+        return _inspect_ibsi(lesion, settings.ibsi, where)
     if settings.resamples:
         if _is_surely_large(lesion, settings):
             return ()
@@ -58,6 +63,18 @@ def inspect_size(lesion: LesionVoxels, settings: ExtractionSettings, where: str)
         sentence = f"the lesion has {count} voxels{when}, more than {fewest} are needed (minimumROISize)"
         findings.append(Finding("too-few-voxels", sentence, where))
     return tuple(findings)
+
+
+def _inspect_ibsi(lesion: LesionVoxels, settings: IbsiSettings, where: str) -> tuple[Finding, ...]:
+    asked, count, when = settings.interpolation, lesion.count, ""
+    if asked is not None:
+        grid = aligned_grid(lesion.geometry, asked.spacing_mm, asked.grid)
+        moved = interpolated_lesion(lesion, grid, asked.mask_interpolator, asked.mask_threshold)
+        count, when = 0 if moved is None else moved.count, " after interpolation"
+    if count >= settings.minimum_voxels:
+        return ()
+    sentence = f"the lesion has {count} voxels{when}, at least {settings.minimum_voxels} are needed (minimum_voxels)"
+    return (Finding("too-few-voxels", sentence, where),)
 
 
 def _is_surely_large(lesion: LesionVoxels, settings: ExtractionSettings) -> bool:

@@ -82,9 +82,7 @@ def inspect_completeness(
 
 
 def _resamples_slices(scan: Scan, settings: ExtractionSettings) -> bool:
-    if not settings.resamples:
-        return False
-    wanted = (settings.setting.resampledPixelSpacing or (0.0, 0.0, 0.0))[2]
+    wanted = (settings.new_spacing_mm or (0.0, 0.0, 0.0))[2]
     return bool(wanted) and not np.isclose(wanted, scan.geometry.spacing_mm[2])
 
 

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from radiomics_talent.settings import ExtractionSettings
 
 _SHARED = ("SimpleITK", "numpy", "PyWavelets", "scipy", "scikit-image", "trimesh")
-NUMBERS_DEPEND_ON = {"native": ("numba", *_SHARED), "reference": ("pyradiomics", *_SHARED)}
+NUMBERS_DEPEND_ON = {
+    "native": ("numba", *_SHARED),
+    "reference": ("pyradiomics", *_SHARED),
+    "ibsi": ("numba", "SimpleITK", "numpy", "scipy"),
+}
 """Distributions whose version may change a feature, by engine."""
 _FORKS = {"pyradiomics": ("pyradiomics-bhklab",)}
 """Distributions that supply the same module where the first cannot be built."""

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 
 from radiomics_talent.errors import ConfigError, ExtractionError, GeometryError, MaskError
 from radiomics_talent.features import prepared as preparing
+from radiomics_talent.features.ibsi.processing import prepare_ibsi
 from radiomics_talent.features.prepared import MOST_GREY_LEVELS, Prepared
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels, nearest_voxels
@@ -21,7 +22,7 @@ from radiomics_talent.imaging.lesion_voxels import LesionVoxels, nearest_voxels
 if TYPE_CHECKING:
     from radiomics_talent.settings import ExtractionSettings
 
-    Engine = Literal["native", "reference"]
+    Engine = Literal["native", "reference", "ibsi"]
 
 __all__ = [
     "MOST_GREY_LEVELS", "RELATIVE_TOLERANCE", "LesionFeatures", "Prepared", "Verification", "engine_of", "extract",
@@ -98,7 +99,12 @@ def extract(
 
 
 def engine_of(settings: ExtractionSettings) -> Engine:
-    """Return the engine that computes; ``auto`` is native, which lacks no image type and no setting."""
+    """Return the engine that computes; ``auto`` is native, which lacks no image type and no setting.
+
+    Settings with a section `ibsi` have an engine of their own.
+    """
+    if settings.ibsi is not None:
+        return "ibsi"
     return "native" if settings.engine == "auto" else settings.engine
 
 
@@ -120,17 +126,22 @@ def make_ready(settings: ExtractionSettings, *, verify: bool = False) -> None:
         An engine's package is absent.
     """
     chosen = engine_of(settings)
+    if verify and chosen == "ibsi":
+        raise ConfigError(
+            "--verify compares with PyRadiomics, which does not compute IBSI's features; `radiomics-talent ibsi` "
+            "compares them with IBSI's own values"
+        )
     needed: dict[Engine, str] = {chosen: f"engine: {chosen}"}
     if verify:
         needed["reference" if chosen == "native" else "native"] = "--verify"
     for engine, asked in needed.items():
         if not is_installed(engine):
-            package = "Numba" if engine == "native" else "PyRadiomics"
+            package = "PyRadiomics" if engine == "reference" else "Numba"
             other = "" if verify else f", or take --engine {'reference' if engine == 'native' else 'native'}"
             raise ConfigError(
                 f"{asked} needs {package}, which is not installed; `radiomics-talent doctor` says how{other}"
             )
-    if "native" in needed:
+    if chosen != "reference" or verify:
         import_module("radiomics_talent.features.native.warm_up").warm_up()
 
 
@@ -144,13 +155,13 @@ def load(settings: ExtractionSettings) -> None:
     """
     engine = engine_of(settings)
     _engine(engine)
-    if engine == "native":
+    if engine != "reference":
         import_module("radiomics_talent.features.native.rehearsal").rehearse(settings)
 
 
 def is_installed(engine: Engine) -> bool:
     """Tell whether the package that an engine computes with is there."""
-    return find_spec("numba" if engine == "native" else "radiomics") is not None
+    return find_spec("radiomics" if engine == "reference" else "numba") is not None
 
 
 def _computed(prepared: Prepared, settings: ExtractionSettings, engine: Engine) -> LesionFeatures:
@@ -163,7 +174,7 @@ def _computed(prepared: Prepared, settings: ExtractionSettings, engine: Engine) 
 
 def _engine(engine: Engine) -> Any:
     # Imported late: neither engine needs what the other is made of.
-    name = "native.compute" if engine == "native" else "reference"
+    name = "reference" if engine == "reference" else f"{engine}.compute"
     try:
         return import_module(f"radiomics_talent.features.{name}")
     except ImportError as error:
@@ -242,7 +253,10 @@ def prepare(
 
     Parameters and errors are those of `extract`.
     """
-    return preparing.prepare(image, _lesion_of(image, mask, settings, label), settings)
+    lesion = _lesion_of(image, mask, settings, label)
+    if settings.ibsi is not None:
+        return prepare_ibsi(image, lesion, settings.ibsi)
+    return preparing.prepare(image, lesion, settings)
 
 
 def _lesion_of(

@@ -137,13 +137,15 @@ def feature_maps(
     Raises
     ------
     ConfigError
-        A name stands for no feature, or the radius is out of range.
+        A name stands for no feature, the radius is out of range, or the settings are of the IBSI chain.
     GeometryError, MaskError, ExtractionError
         As `extract`.
     """
     radius = settings.voxelSetting.kernelRadius if radius is None else radius
     if not 1 <= radius <= LARGEST_RADIUS:
         raise ConfigError(f"a radius of {radius} voxels was asked for; give 1 to {LARGEST_RADIUS}")
+    if settings.ibsi is not None:
+        raise ConfigError("maps are made of PyRadiomics' features, and these settings are of the IBSI chain (ibsi)")
     _check_names(features, settings)
     prepared = prepare(image, mask, settings)
     segmented = resegmented(prepared, settings)

@@ -32,10 +32,10 @@ def histogram_features(lesion: IbsiLesion, wanted: Collection[str]) -> dict[str,
     dict of str to float
         In the order of `wanted`. With a single grey level in all (N_g = 1) there is no gradient: NaN.
     """
-    levels = lesion.levels_zyx[lesion.intensity_zyx]
-    counts = np.bincount(levels, minlength=lesion.n_levels + 1)[1:].astype(np.float64)
-    values = statistics_of(levels.astype(np.float64), [name for name in wanted if name in STATISTICS])
-    values |= {name: _OF_COUNTS[name](counts) for name in wanted if name in _OF_COUNTS}
+    counts = np.bincount(lesion.levels_zyx[lesion.intensity_zyx], minlength=lesion.n_levels + 1)[1:]
+    levels = np.repeat(np.arange(1.0, lesion.n_levels + 1), counts)
+    values = statistics_of(levels, [name for name in wanted if name in STATISTICS])
+    values |= {name: _OF_COUNTS[name](counts.astype(np.float64)) for name in wanted if name in _OF_COUNTS}
     return {name: values[name] for name in wanted}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from radiomics_talent.errors import ExtractionError, GeometryError, MaskError
+from radiomics_talent.features.ibsi.intensity_statistics import sorted_intensities
 from radiomics_talent.features.ibsi.lesion import IbsiLesion
 from radiomics_talent.features.ibsi.volume_histogram import VolumeHistogram
 from radiomics_talent.features.prepared import Prepared
@@ -137,7 +138,7 @@ def volume_histogram_of(lesion: IbsiLesion, settings: IbsiSettings) -> VolumeHis
     ExtractionError
         There are more than `MOST_LEVELS` levels.
     """
-    values = lesion.image_zyx[lesion.box.slices_zyx][lesion.intensity_zyx]
+    values = sorted_intensities(lesion)
     asked = settings.ivh_discretisation
     low, high = settings.resegmentation.range_hu or (None, None)
     if asked is None:

@@ -21,7 +21,7 @@ class VolumeHistogram:
     Attributes
     ----------
     values : ndarray of float64
-        (n,): each voxel's intensity, or the centre of its bin, or its level.
+        (n,), ascending: each voxel's intensity, or the centre of its bin, or its level.
     lowest, highest, step : float
         The levels that there may be: from `lowest` to `highest` in steps of `step`.
     """
@@ -55,15 +55,16 @@ def ivh_features(histogram: VolumeHistogram, wanted: Collection[str]) -> dict[st
 def _volume(h: VolumeHistogram, share: float) -> float:
     """BC2M: the largest volume fraction of which (i - lowest) / (highest - lowest) is at least x %."""
     steps = math.ceil(round(share * (h.highest - h.lowest) / h.step, 9))
-    return float(np.mean(h.values >= h.lowest + steps * h.step - 1e-9 * h.step))
+    below = np.searchsorted(h.values, h.lowest + steps * h.step - 1e-9 * h.step)
+    return float(1 - below / h.values.size)
 
 
 def _intensity(h: VolumeHistogram, share: float) -> float:
     """GBPN: the lowest intensity that at most x % of the volume have or exceed."""
-    steps = np.floor(np.sort(h.values - h.lowest) / h.step + 1e-9)[::-1]
-    allowed = math.floor(round(share * steps.size, 9))
-    # All but `allowed` voxels are to lie below the level: it is the one above that of the next voxel.
-    return h.lowest + (steps[allowed] + 1) * h.step if allowed < steps.size else h.lowest
+    allowed = math.floor(round(share * h.values.size, 9))
+    # All but `allowed` voxels are to lie below the level: it is the one above that of the most intense of these.
+    steps = math.floor((h.values[-1 - allowed] - h.lowest) / h.step + 1e-9) + 1
+    return float(h.lowest + steps * h.step)
 
 
 def _area(h: VolumeHistogram) -> float:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from radiomics_talent.features.ibsi.compute import compute as compute_ibsi
+from radiomics_talent.features.ibsi.processing import prepare_ibsi
 from radiomics_talent.features.native.compute import compute
 from radiomics_talent.features.native.texture_maps import image_maps
 from radiomics_talent.features.native.texture_settings import TextureSettings
@@ -38,6 +40,14 @@ def compute_everything() -> None:
         for dtype in (np.int16, np.float32, np.float64):
             _compute(slices, dtype, ExtractionSettings.model_validate(settings))
     _map()
+    spacing = {"spacing_mm": [1, 1, 1], "interpolator": "cubic-spline"}
+    for dtype in (np.int16, np.float32, np.float64):
+        asked = {
+            "interpolation": spacing,
+            "discretisation": {"bin_count": 8},
+            "aggregation": ["2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb"],
+        }
+        _compute(6, dtype, ExtractionSettings.model_validate({"ibsi": asked}))
 
 
 def rehearse(settings: ExtractionSettings) -> None:
@@ -61,4 +71,7 @@ def _compute(slices: int, dtype: type, settings: ExtractionSettings) -> None:
     mask[4, 6:8, 7] = False
     lesion = LesionVoxels.of(mask, Geometry.of(image))
     assert lesion is not None, "it has just been drawn"
-    compute(prepare(image, lesion, settings), settings)
+    if settings.ibsi is not None:
+        compute_ibsi(prepare_ibsi(image, lesion, settings.ibsi), settings)
+    else:
+        compute(prepare(image, lesion, settings), settings)

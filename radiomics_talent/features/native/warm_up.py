@@ -23,7 +23,7 @@ import platformdirs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_FOLDERS = ("features/native", "imaging")
+_FOLDERS = ("features/native", "features/ibsi", "imaging")
 """Where compiled functions are, in this package."""
 
 

@@ -1,0 +1,1 @@
+"""How this program's features compare with the consensus values of IBSI 1, configuration by configuration."""
