@@ -204,7 +204,7 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
         facts = RunFacts(started, _now(), seconds, jobs, timeout_s, tuple(command), stopped is None)
         result = _result(ordered, cohort.findings, folder.path, seconds)
         record = provenance_record(cohort, settings, facts, ordered, out=folder.path, excluded=excluded)
-        write_outputs(folder, result.table, result.failures, record)
+        write_outputs(folder, result.table, result.failures, record, settings)
         _LOG.info(
             "%d lesions with features, %d failed, %.1f s, at most %.0f MiB a process",
             *(result.n_done, len(result.failures), seconds, result.peak_mib),

@@ -2,7 +2,7 @@
 
 ::
 
-    RUN/features.parquet  features.csv  failures.csv  provenance.json  log.txt
+    RUN/features.parquet  features.csv  features_dictionary.csv  failures.csv  provenance.json  log.txt
     RUN/excluded.csv        lesions that a review rejected; with --reviewed only
     RUN/shards/<key>.json   one result, under the hash of everything that it depends on
     RUN/run.json            settings and versions that every shard of this folder was made with
@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import IO, TYPE_CHECKING, Any
 
 from radiomics_talent.errors import ConfigError, ExtractionError
+from radiomics_talent.extraction.column_dictionary import COLUMNS, column_rows
 from radiomics_talent.extraction.outcome import Failure, Shard
 from radiomics_talent.extraction.provenance import different_keys, versions
 from radiomics_talent.features.cells import escape_cell
@@ -46,7 +47,7 @@ class RunFolderError(ExtractionError):
     """The run folder cannot be written any more: the run ends, what is complete stays."""
 
 
-OUTPUTS = ("features.parquet", "features.csv", "failures.csv", "provenance.json")
+OUTPUTS = ("features.parquet", "features.csv", "features_dictionary.csv", "failures.csv", "provenance.json")
 """What a finished run leaves behind; absent while one is under way, so that nobody takes old values for new."""
 EXCLUDED = "excluded.csv"
 """What a finished run of reviewed lesions leaves behind, too."""
@@ -140,9 +141,13 @@ def read_shard(folder: RunFolder, key: str) -> Shard | None:
 
 
 def write_outputs(
-    folder: RunFolder, table: FeatureTable, failures: Sequence[Failure], provenance: dict[str, Any]
+    folder: RunFolder,
+    table: FeatureTable,
+    failures: Sequence[Failure],
+    provenance: dict[str, Any],
+    settings: ExtractionSettings,
 ) -> None:
-    """Write tables and provenance, each at once or not at all.
+    """Write tables, what their columns mean, and provenance, each at once or not at all.
 
     Raises
     ------
@@ -157,6 +162,7 @@ def write_outputs(
             _write_csv(folder.path / EXCLUDED, _EXCLUDED_COLUMNS, rows)
         with replacing(folder.path / "provenance.json") as temporary:
             temporary.write_text(json.dumps(provenance, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        _write_csv(folder.path / "features_dictionary.csv", COLUMNS, column_rows(table.features, settings))
         table.write(folder.path)
 
 
