@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from features.ibsi.texture_lesions import configuration_a, digital_phantom, lesion_of, reference_misses
+
+from radiomics_talent.features.ibsi.aggregation import UNDIRECTED
+from radiomics_talent.features.ibsi.ngtdm import NGTDM_CODES, ngtdm_features
+
+
+def features(levels, method="3D"):
+    return ngtdm_features(lesion_of(levels), method, NGTDM_CODES)
+
+
+@pytest.mark.parametrize("levels", [[[1, 2, 4]], [[1, 2, 4, 0, 6]]])
+def test_a_line_by_hand_where_a_voxel_without_neighbours_does_not_count(levels):
+    found = features(levels)
+    i, s = np.array([1, 2, 4]), np.array([1, 0.5, 2])  # |1 - 2|, |2 - 5/2|, |4 - 2|; p = 1/3 each
+    apart = np.abs(i[:, None] - i)
+    assert found["Coarseness"] == pytest.approx(1 / (s.sum() / 3))
+    assert found["Contrast"] == pytest.approx((apart**2).sum() / 9 / 6 * s.sum() / 3)
+    assert found["Busyness"] == pytest.approx(s.sum() / 3 / (apart.sum() / 3))
+    assert found["Complexity"] == pytest.approx((apart * (s[:, None] + s) / 2).sum() / 3)
+    assert found["Strength"] == pytest.approx((2 / 3 * apart**2).sum() / s.sum())
+
+
+def test_slices_are_averaged_or_merged_and_left_out_where_no_voxel_has_a_neighbour():
+    levels = [[[1, 2]], [[1, 4]], [[0, 3]]]
+    # Slices: s = 1 + 1, p = 1/2; s = 3 + 3; none. Merged: level 1 twice with s = 1 + 3, levels 2 and 4.
+    assert features(levels, "2D")["Coarseness"] == pytest.approx((1 / 1 + 1 / 3) / 2)
+    assert features(levels, "2_5D")["Coarseness"] == pytest.approx(1 / ((2 * 4 + 1 + 3) / 4))
+
+
+@pytest.mark.parametrize("method", UNDIRECTED)
+def test_a_flat_region_has_ibsis_values(method):
+    found = features([[2, 2], [2, 2]], method)
+    assert found == {"Coarseness": 1e6, "Contrast": 0, "Busyness": 0, "Complexity": 0, "Strength": 0}
+
+
+def test_busyness_that_would_be_divided_by_zero_is_not_defined():
+    found = features([[1, 1, 2]])  # 1 · 2/3 = 2 · 1/3
+    assert np.isnan(found["Busyness"])
+    assert np.isfinite([found[name] for name in NGTDM_CODES if name != "Busyness"]).all()
+
+
+@pytest.mark.parametrize("method", UNDIRECTED)
+@pytest.mark.parametrize("levels", [[[2]], [[1, 0, 2]]])
+def test_without_neighbours_nothing_is_defined(levels, method):
+    assert np.isnan(list(features(levels, method).values())).all()
+
+
+def test_neighbours_touch_at_corners_too():
+    assert features([[[1, 0], [0, 0]], [[0, 0], [0, 3]]])["Coarseness"] == pytest.approx(1 / 2)
+    assert np.isnan(features([[[1, 0], [0, 0]], [[0, 0], [0, 3]]], "2_5D")["Coarseness"])
+
+
+@pytest.mark.parametrize("method", UNDIRECTED)
+def test_reference_of_the_digital_phantom(shared_data, method):
+    found = ngtdm_features(digital_phantom(shared_data), method, NGTDM_CODES)
+    assert reference_misses(shared_data, "digital", "Neighbourhood", method, found, NGTDM_CODES) == ({}, 5)
+
+
+@pytest.mark.parametrize("method", ["2D", "2_5D"])
+def test_reference_of_configuration_a(shared_data, method):
+    found = ngtdm_features(configuration_a(shared_data), method, NGTDM_CODES)
+    assert reference_misses(shared_data, "A", "Neighbourhood", method, found, NGTDM_CODES) == ({}, 5)
