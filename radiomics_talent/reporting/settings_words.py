@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 CLASSES = {
     "shape": "shape", "shape2D": "2D shape", "firstorder": "first order", "glcm": "GLCM", "glrlm": "GLRLM",
-    "glszm": "GLSZM", "gldm": "GLDM", "ngtdm": "NGTDM",
+    "glszm": "GLSZM", "gldm": "GLDM", "ngtdm": "NGTDM", "localintensity": "local intensity",
+    "histogram": "intensity histogram", "ivh": "intensity-volume histogram", "gldzm": "GLDZM",
 }  # fmt: skip
-"""Feature classes as PyRadiomics names them, and as people write them."""
+"""Feature classes as columns name them, and as people write them."""
 MODELS = {
     "elastic-net": "logistic regression with elastic-net penalty",
     "l1-logistic": "logistic regression with L1 penalty (LASSO)",
@@ -57,7 +58,8 @@ _SCALES = {
     "robust": "median and quartiles",
     "quantile": "ranks mapped to a normal distribution",
 }
-_CLASS = re.compile(rf"(?:^|_)({'|'.join(CLASSES)})_")
+# The IBSI chain adds the aggregation: glcm-2.5D-avg.
+_CLASS = re.compile(rf"(?:^|_)({'|'.join(CLASSES)})(?:-(?:2|2\.5|3)D(?:-avg|-comb)?)?_")
 
 
 def percent(share: float) -> str:
@@ -147,7 +149,7 @@ def engine(extraction: Mapping[str, Any], versions: Mapping[str, str]) -> str:
 
 
 def feature_classes(names: Iterable[str]) -> dict[str, int]:
-    """Return the columns by feature class, in PyRadiomics' order; other tables' own names are not counted."""
+    """Return the columns by feature class, PyRadiomics' first; other tables' own names are not counted."""
     found: Counter[str] = Counter()
     for name in names:
         match = _CLASS.search(name)

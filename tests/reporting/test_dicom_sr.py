@@ -23,6 +23,7 @@ from radiomics_talent.dicom.ct import load_ct
 from radiomics_talent.dicom.headers import quiet_pydicom
 from radiomics_talent.dicom.selection import find_series_files
 from radiomics_talent.errors import ConfigError, InputError
+from radiomics_talent.feature_dictionary import definition_of, ibsi_names
 from radiomics_talent.reporting.dicom_sr import SrLesion, write_patient_sr
 from radiomics_talent.reporting.dicom_sr_codes import IBSI, PRIVATE, PRIVATE_CODES, UNITS, feature_concept
 from radiomics_talent.scoring.score_report import (
@@ -581,6 +582,53 @@ def test_every_feature_of_the_dictionary_has_codes_of_its_own():
 def test_code_of_another_number_is_not_used():
     assert feature_concept("original_firstorder_Kurtosis").name.scheme_designator == PRIVATE
     assert feature_concept("original_firstorder_Skewness").name.value == "KE2A"
+
+
+def test_every_feature_of_the_ibsi_chain_has_its_ibsi_code():
+    for feature_class, names in ibsi_names().items():
+        for name in names:
+            column = f"original_{feature_class}_{name}"
+            concept = feature_concept(column, by_ibsi=True)
+            assert (concept.name.scheme_designator, concept.name.value) == (IBSI, definition_of(column).ibsi_code)
+            assert len(concept.name.meaning) <= 64
+
+
+@pytest.mark.parametrize(
+    ("column", "meaning"),
+    [
+        ("original_glcm_JointEntropy", "Joint entropy (GLCM)"),
+        ("original_glcm-2.5D-avg_JointEntropy", "Joint entropy (GLCM 2.5D-avg)"),
+        (
+            "original_glrlm-2.5D-comb_ShortRunHighGrayLevelEmphasis",
+            "Short run high grey level emphasis (GLRLM 2.5D-comb)",
+        ),
+        ("original_gldzm-2D_ZonePercentage", "Zone percentage (GLDZM 2D)"),
+        ("original_firstorder_Entropy", "Intensity histogram entropy"),
+        ("original_histogram_10Percentile", "Intensity histogram 10th percentile"),
+        ("original_localintensity_LocalIntensityPeak", "Local intensity peak"),
+        ("original_shape_Asphericity", "Asphericity"),
+    ],
+)
+def test_meaning_says_family_and_aggregation(column, meaning):
+    name = feature_concept(column).name
+    assert (name.scheme_designator, name.meaning) == (IBSI, meaning)
+
+
+def test_a_deprecated_feature_of_pyradiomics_has_the_code_in_the_ibsi_chain_alone():
+    assert feature_concept("original_shape_Compactness1").name.scheme_designator == PRIVATE
+    assert feature_concept("original_shape_Compactness1", by_ibsi=True).name.value == "SKGS"
+    # PyRadiomics gives no number for it: the column can only be the IBSI chain's.
+    assert feature_concept("original_glcm_Dissimilarity").name.value == "8S9J"
+    assert feature_concept("original_glcm_Homogeneity1", by_ibsi=True).name.scheme_designator == PRIVATE
+
+
+def test_aggregations_of_a_filtered_image_have_codes_of_their_own():
+    columns = [f"square_glcm{way}_Id" for way in ("", "-2D-avg", "-2D-comb", "-2.5D-avg", "-2.5D-comb", "-3D-comb")]
+    assert len({feature_concept(column).name.value for column in columns}) == len(columns)
+
+
+def test_intensity_times_volume_has_a_unit():
+    assert feature_concept("original_shape_IntegratedIntensity").unit.value == "[hnsf'U].mm3"
 
 
 @pytest.mark.parametrize("name", ["odd", "odd_", "square_", "a_b_c\\d\ne", "x" * 200])
