@@ -1,11 +1,14 @@
 """The feature dictionary against PyRadiomics itself and against the IBSI reference values' table."""
 
 import csv
+import math
 import re
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk
 
+from radiomics_talent import ExtractionSettings, extract
 from radiomics_talent.errors import ConfigError
 from radiomics_talent.feature_dictionary import (
     ColumnName,
@@ -131,6 +134,48 @@ def test_ibsi_names_stand_in_the_order_of_the_reference_values(shared_data: Path
     theirs = list(dict.fromkeys((r["feature_family"].split(" (")[0], r["feature"]) for r in digital))
     ours = [definition_of(f"original_{c}_{f}") for c, names in ibsi_names().items() for f in names]
     assert [(d.ibsi_family, d.ibsi_name) for d in ours] == theirs
+
+
+# --- the two chains
+
+
+@pytest.fixture(scope="module")
+def of_both_chains(shared_data):
+    """The digital phantom, whose intensities are its grey levels in either chain."""
+    folder = shared_data / "ibsi" / "digital_phantom" / "nifti"
+    image = sitk.ReadImage(str(folder / "image" / "phantom.nii.gz"))
+    mask = sitk.ReadImage(str(folder / "mask" / "mask.nii.gz"))
+    classes = {
+        name: [f for f in features if definition_of(f"original_{name}_{f}").computed_by]
+        for name, features in pyradiomics_names().items()
+        if name != "shape2D"
+    }
+    settings = [{"featureClass": classes, "setting": {"binWidth": 1}}, {"ibsi": {}}]
+    return [dict(extract(image, mask, ExtractionSettings.model_validate(one))) for one in settings]
+
+
+def test_each_chain_computes_what_is_said_of_it(of_both_chains):
+    pyradiomics, ibsi = of_both_chains
+    for one in definitions():
+        column = f"original_{one.feature_class}_{one.feature}"
+        if one.feature_class != "shape2D":
+            assert (column in pyradiomics) == (one.computed_by in {"pyradiomics", "both"}), column
+        assert (column in ibsi) == one.by_ibsi, column
+
+
+def test_what_does_not_depart_is_the_same_number_in_both_chains(of_both_chains):
+    pyradiomics, ibsi = of_both_chains
+    shared = [d for d in definitions() if d.computed_by == "both" and not d.departs]
+    assert len(shared) == 90
+    for one in shared:
+        column = f"original_{one.feature_class}_{one.feature}"
+        assert pyradiomics[column] == pytest.approx(ibsi[column], rel=1e-8, abs=1e-12), column
+
+
+@pytest.mark.parametrize("name", ["MajorAxisLength", "MinorAxisLength", "LeastAxisLength"])
+def test_axes_depart_by_one_voxel_of_74(of_both_chains, name):
+    pyradiomics, ibsi = (values[f"original_shape_{name}"] for values in of_both_chains)
+    assert ibsi == pytest.approx(pyradiomics * math.sqrt(74 / 73), rel=1e-9)
 
 
 # --- units
