@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from radiomics_talent.reporting import ibsi_words
 from radiomics_talent.reporting import settings_words as words
 
 if TYPE_CHECKING:
@@ -108,6 +109,12 @@ def _extraction(words_of: Callable[[Mapping[str, Any]], str], otherwise: str = "
     return told
 
 
+def _by_chain(name: str, of_pyradiomics: Callable[[Mapping[str, Any]], str]) -> Evidence:
+    """Return evidence that is another for the IBSI chain, where `ibsi_words` has it by the same name."""
+    of_ibsi = ibsi_words.EVIDENCE[name]
+    return _extraction(lambda e: of_ibsi(e["ibsi"]) if e.get("ibsi") else of_pyradiomics(e))
+
+
 def _image_processing(extraction: Mapping[str, Any]) -> str:
     normalised = words.normalisation(extraction)
     parts = [
@@ -122,8 +129,12 @@ def _image_processing(extraction: Mapping[str, Any]) -> str:
 def _parameters(extraction: Mapping[str, Any]) -> str:
     return (
         f"{_image_processing(extraction)}; {words.texture(extraction)}; image types {words.image_types(extraction)}; "
-        "every parameter is in model.yaml (extraction)"
+        f"every parameter is in model.yaml ({_section(extraction)})"
     )
+
+
+def _section(extraction: Mapping[str, Any]) -> str:
+    return "extraction.ibsi" if extraction.get("ibsi") else "extraction"
 
 
 def _voxel_size(extraction: Mapping[str, Any]) -> str:
@@ -184,6 +195,8 @@ def extraction_method(facts: StudyFacts) -> str:
     if facts.model.extraction is None:
         return ""
     engine = words.engine(facts.model.extraction, facts.run.versions if facts.run else {})
+    if facts.model.extraction.get("ibsi"):
+        return f"{engine}, version {facts.program}; {words.texture(facts.model.extraction)}"
     return f"{engine} within radiomics-talent {facts.program}; {words.texture(facts.model.extraction).split(',')[0]}"
 
 
@@ -203,12 +216,17 @@ def defaults(facts: StudyFacts) -> str:
     """Tell where every parameter is."""
     if facts.model.extraction is None:
         return ""
-    return "every parameter, those at their default included, is in model.yaml (extraction)"
+    return f"every parameter, those at their default included, is in model.yaml ({_section(facts.model.extraction)})"
 
 
 def ibsi_compliance(facts: StudyFacts) -> str:
     """Tell what can be said of IBSI compliance."""
     method = extraction_method(facts)
+    if (facts.model.extraction or {}).get("ibsi"):
+        return (
+            f"{ibsi_words.ENGINE}, version {facts.program}: the command compares features with their consensus values "
+            "on the digital and the CT phantom; whether it was run for this study is the author's to say"
+        )
     return (
         f"{method}; its documentation names where it differs from IBSI; no benchmark was run for this study"
         if method
@@ -216,6 +234,24 @@ def ibsi_compliance(facts: StudyFacts) -> str:
     )
 
 
+_OF_PYRADIOMICS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "anti_aliasing": _grid("no filter against aliasing before resampling"),
+    "grid_position": _grid("aligned with the corner of the mask's image, as PyRadiomics does"),
+    "grid_size": _grid("the lesion's box rounded outwards to whole voxels, with {pad} voxels around it"),
+    "extrapolation": _grid("0 outside of the scan"),
+    "rounding": _grid("the scan's pixel type is kept: whole HU stay whole (truncated)"),
+    "mask_interpolation": _grid("nearest neighbour"),
+    "partial_voxels": _grid("none: nearest neighbour gives whole voxels"),
+    "voxel_size": _voxel_size,
+    "first_bin": _first_bin,
+    "matrix_aggregation": _matrix_aggregation,
+    "distance_weighting": _distance_weighting,
+    "symmetry": _symmetry,
+    "distances": _distances,
+    "zone_linkage": _zone_linkage,
+    "distance_zones": lambda _: "not applicable: no distance zone matrix",
+    "coarseness": _coarseness,
+}
 EVIDENCE: dict[str, Evidence] = {
     "imaging": imaging,
     "phase": phase,
@@ -240,22 +276,7 @@ EVIDENCE: dict[str, Evidence] = {
     "conversions": _extraction(lambda _: "none by this program: values are HU"),
     "no_noise_suppression": _extraction(lambda _: "none by this program"),
     "other_processing": _extraction(lambda e: f"image types {words.image_types(e)}; nothing else by this program"),
-    "anti_aliasing": _extraction(_grid("no filter against aliasing before resampling")),
-    "grid_position": _extraction(_grid("aligned with the corner of the mask's image, as PyRadiomics does")),
-    "grid_size": _extraction(_grid("the lesion's box rounded outwards to whole voxels, with {pad} voxels around it")),
-    "extrapolation": _extraction(_grid("0 outside of the scan")),
-    "rounding": _extraction(_grid("the scan's pixel type is kept: whole HU stay whole (truncated)")),
-    "mask_interpolation": _extraction(_grid("nearest neighbour")),
-    "partial_voxels": _extraction(_grid("none: nearest neighbour gives whole voxels")),
-    "voxel_size": _extraction(_voxel_size),
-    "first_bin": _extraction(_first_bin),
-    "matrix_aggregation": _extraction(_matrix_aggregation),
-    "distance_weighting": _extraction(_distance_weighting),
-    "symmetry": _extraction(_symmetry),
-    "distances": _extraction(_distances),
-    "zone_linkage": _extraction(_zone_linkage),
-    "no_distance_zones": _extraction(lambda _: "not applicable: no distance zone matrix"),
-    "coarseness": _extraction(_coarseness),
+    **{name: _by_chain(name, words_of) for name, words_of in _OF_PYRADIOMICS.items()},
     "extraction_method": extraction_method,
     "feature_classes": feature_classes,
     "feature_number": feature_number,

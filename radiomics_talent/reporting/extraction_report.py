@@ -29,6 +29,7 @@ from radiomics_talent.reporting.extraction_batches import (
 from radiomics_talent.reporting.extraction_figures import Plate, plate
 from radiomics_talent.reporting.extraction_gallery import LEVELS, make_gallery
 from radiomics_talent.reporting.html import render_page
+from radiomics_talent.reporting.settings_words import with_effect
 from radiomics_talent.reporting.viewer import viewer_assets
 from radiomics_talent.settings import ExtractionSettings
 
@@ -160,7 +161,7 @@ def write_extraction_html(
         counts={level: sum(card.level == level for card in cards) for level in LEVELS},
         gallery_remarks=_gallery_remarks(run, cards, with_viewer, viewers),
         provenance=_provenance(run.provenance),
-        settings_text=json.dumps(run.provenance["settings"], indent=1, ensure_ascii=False),
+        settings_text=json.dumps(with_effect(run.provenance["settings"]), indent=1, ensure_ascii=False),
     )
 
 

@@ -156,10 +156,17 @@ def _features(facts: StudyFacts) -> list[str]:
     normalised = words.normalisation(extraction)
     told += [normalised] if normalised else []
     told.append(words.resegmentation(extraction))
-    smallest = extraction["setting"]["minimumROISize"]
-    told += [f"lesions of no more than {smallest} voxels were refused"] if smallest else []
+    smallest = words.smallest_lesion(extraction)
+    told += [smallest] if smallest else []
     told.append(f"{words.discretisation(extraction)}; {words.texture(extraction)}")
     engine = words.engine(extraction, facts.run.versions if facts.run else {})
+    if extraction.get("ibsi"):
+        told.append(
+            f"{len(names)} columns of radiomic features{listed} were computed on the unfiltered image with {engine}, "
+            "as the Image Biomarker Standardisation Initiative defines them [@zwanenburg2020; @ibsimanual2019]"
+        )
+        told.append("codes in parentheses are those of its reference manual, whose guidelines reporting follows")
+        return told
     told.append(
         f"{len(names)} columns of radiomic features{listed} were computed with {engine} [@vangriethuysen2017] on the "
         f"image types {words.image_types(extraction)}"

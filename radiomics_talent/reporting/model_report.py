@@ -103,7 +103,7 @@ def page_values(facts: StudyFacts) -> dict[str, Any]:
         "shown": _SHOWN,
         "findings": facts.findings,
         "setting_rows": _leaves(settings.model_dump(mode="json")),
-        "extraction_rows": _leaves(facts.model.extraction or {}),
+        "extraction_rows": _leaves(words.with_effect(facts.model.extraction or {})),
         "methods": methods_paragraphs(facts),
         "methods_text": methods_text(facts),
         "bibtex": bibtex(facts),

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from radiomics_talent.reporting import ibsi_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -58,6 +60,7 @@ _SCALES = {
     "robust": "median and quartiles",
     "quantile": "ranks mapped to a normal distribution",
 }
+_NO_EFFECT_ON_IBSI = ("imageType", "featureClass", "setting", "voxelSetting", "pad_mm")
 # The IBSI chain adds the aggregation: glcm-2.5D-avg.
 _CLASS = re.compile(rf"(?:^|_)({'|'.join(CLASSES)})(?:-(?:2|2\.5|3)D(?:-avg|-comb)?)?_")
 
@@ -74,6 +77,8 @@ def aggregation(settings: ModelSettings) -> str:
 
 def resampling(extraction: Mapping[str, Any]) -> str:
     """Return how images were resampled."""
+    if ibsi := extraction.get("ibsi"):
+        return ibsi_words.interpolation(ibsi)
     setting = extraction["setting"]
     spacing = setting["resampledPixelSpacing"]
     if not spacing or setting["interpolator"] is None:
@@ -88,6 +93,8 @@ def resampling(extraction: Mapping[str, Any]) -> str:
 
 def normalisation(extraction: Mapping[str, Any]) -> str:
     """Return how intensities were normalised."""
+    if extraction.get("ibsi"):
+        return ""
     setting = extraction["setting"]
     if not setting["normalize"]:
         return ""
@@ -98,6 +105,8 @@ def normalisation(extraction: Mapping[str, Any]) -> str:
 
 def resegmentation(extraction: Mapping[str, Any]) -> str:
     """Return how lesions were re-segmented by intensity."""
+    if ibsi := extraction.get("ibsi"):
+        return ibsi_words.resegmentation(ibsi)
     setting = extraction["setting"]
     limits = setting["resegmentRange"]
     if not limits:
@@ -111,8 +120,18 @@ def resegmentation(extraction: Mapping[str, Any]) -> str:
     return f"voxels were kept in the lesion in the range {span}{where}"
 
 
+def smallest_lesion(extraction: Mapping[str, Any]) -> str:
+    """Return which lesions were too small; empty where none is."""
+    if ibsi := extraction.get("ibsi"):
+        return ibsi_words.smallest_lesion(ibsi)
+    smallest = extraction["setting"]["minimumROISize"]
+    return f"lesions of no more than {smallest} voxels were refused" if smallest else ""
+
+
 def discretisation(extraction: Mapping[str, Any]) -> str:
     """Return how grey levels were made."""
+    if ibsi := extraction.get("ibsi"):
+        return ibsi_words.discretisation(ibsi)
     setting = extraction["setting"]
     if setting["binCount"]:
         return f"grey levels: fixed bin number of {setting['binCount']}"
@@ -122,6 +141,8 @@ def discretisation(extraction: Mapping[str, Any]) -> str:
 
 def image_types(extraction: Mapping[str, Any]) -> str:
     """Return the image types with the settings that each has of its own."""
+    if extraction.get("ibsi"):
+        return ibsi_words.IMAGE_TYPES
     parts = []
     for name, own in extraction["imageType"].items():
         told = ", ".join(f"{k} {_value(v)}" for k, v in own.items()) if own else ""
@@ -131,6 +152,8 @@ def image_types(extraction: Mapping[str, Any]) -> str:
 
 def texture(extraction: Mapping[str, Any]) -> str:
     """Return how texture matrices were made."""
+    if ibsi := extraction.get("ibsi"):
+        return ibsi_words.texture(ibsi)
     setting = extraction["setting"]
     plane = ("axial", "coronal", "sagittal")[setting["force2Ddimension"]]
     space = f"in 2D, slice by slice ({plane})" if setting["force2D"] else "in 3D"
@@ -143,9 +166,17 @@ def texture(extraction: Mapping[str, Any]) -> str:
 
 def engine(extraction: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     """Tell which software computed the features, with its version where that is recorded."""
+    if extraction.get("ibsi"):
+        return ibsi_words.ENGINE
     if extraction["engine"] == "reference":
         return f"PyRadiomics {versions.get('pyradiomics', '')}".strip()
     return "the native engine of radiomics-talent, whose values are within 1e-9 of those of PyRadiomics 3.0.1"
+
+
+def with_effect(extraction: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings without the sections that have no effect on the chain that they choose."""
+    left_out = _NO_EFFECT_ON_IBSI if extraction.get("ibsi") else ()
+    return {name: part for name, part in extraction.items() if name not in left_out}
 
 
 def feature_classes(names: Iterable[str]) -> dict[str, int]:
