@@ -15,7 +15,6 @@ from radiomics_talent.features.ibsi.oriented_box import smallest_box
 from radiomics_talent.features.ibsi.spatial_autocorrelation import moran_and_geary
 from radiomics_talent.features.native.mesh_diameter import mesh_diameters
 from radiomics_talent.features.native.surface_scan import SurfaceScan, scan_surface
-from radiomics_talent.imaging.geometry import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -107,12 +106,8 @@ class _Measured:
 
     @cached_property
     def aligned_box(self) -> Triple:
-        # The mesh ends half a voxel before the centres outside, so its box is that of the voxels.
-        box = Box.around(self.lesion.morphological_zyx)
-        if box is None:
-            return 0.0, 0.0, 0.0
-        x, y, z = (n * d for n, d in zip(box.size, self.lesion.spacing_xyz, strict=True))
-        return x, y, z
+        z, y, x = np.ptp(self.hull.corners, axis=0).tolist()
+        return z, y, x
 
     @cached_property
     def oriented_box(self) -> Triple:
@@ -128,7 +123,7 @@ class _Measured:
 
     @cached_property
     def image_zyx(self) -> NDArray[np.float64]:
-        """Return the image in the lesion's box."""
+        """The image in the lesion's box."""
         (x, y, z), (x_end, y_end, z_end) = self.lesion.box.lower, self.lesion.box.upper
         return self.lesion.image_zyx[z:z_end, y:y_end, x:x_end]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 SMALLER = 1 - 1e-12
 """A box replaces another that is larger by more than rounding, so that rounding does not choose between equal ones."""
+N_SPREAD = 256
+"""Directions tried besides those of the hull's faces: about 9 degrees apart."""
+N_TURNED = 16
+"""How many of the smallest boxes are turned."""
+MOST_TURNS = 50
+"""How often at most: turns may go on to gain ever less."""
 
 
 def smallest_box(hull: Hull) -> tuple[float, float, float]:
@@ -32,29 +39,50 @@ def smallest_box(hull: Hull) -> tuple[float, float, float]:
 
     Notes
     -----
-    Of all boxes with a face on a face of the hull, the smallest: about each face's direction, the rectangle with a side
-    along a side of the hull's shadow. That box is then turned about each of its axes in turn, as long as one turn makes
-    it smaller: the smallest box may rest on edges of the hull alone (O'Rourke, Int J Comput Inf Sci 14, 1985), whose
-    exact search takes the third power of their number.
+    The smallest box may touch edges of the hull alone, with no face on a face (O'Rourke, Int J Comput Inf Sci 14,
+    1985), and an exact search takes the third power of their number. So boxes are tried that have for an axis the
+    normal of a face, an axis of the image, or one of many directions spread evenly; about each, the rectangle with a
+    side along a side of the hull's shadow is the smallest. The best of them are then turned about one of their axes
+    after the other, as long as a turn makes them smaller (as in Chang, Gorissen and Melchior, ACM Trans Graph 30,
+    2011).
     """
-    box = _smallest_about(hull.corners, hull.normals())
-    while True:
-        turned = _smallest_about(hull.corners, box)
-        if _volume(hull.corners, turned) >= _volume(hull.corners, box) * SMALLER:
-            c, b, a = np.sort(np.ptp(hull.corners @ box.T, axis=0)).tolist()
-            return a, b, c
-        box = turned
+    directions = np.concatenate((hull.normals(), np.eye(3), _spread_directions()))
+    volumes, boxes = _smallest_about(hull.corners, directions)
+    best, axes = np.inf, boxes[0]
+    for start in np.argsort(volumes, kind="stable")[:N_TURNED]:
+        volume, turned = _turned(hull.corners, float(volumes[start]), boxes[start])
+        if volume < best * SMALLER:
+            best, axes = volume, turned
+    c, b, a = np.sort(np.ptp(hull.corners @ axes.T, axis=0)).tolist()
+    return a, b, c
 
 
-def _volume(points: NDArray[np.float64], axes: NDArray[np.float64]) -> float:
-    return float(np.ptp(points @ axes.T, axis=0).prod())
+def _spread_directions() -> NDArray[np.float64]:
+    """Return directions spread evenly over half a sphere (a Fibonacci lattice)."""
+    k = np.arange(N_SPREAD) + 0.5
+    z, angle = k / N_SPREAD, k * math.pi * (3 - math.sqrt(5))
+    radius = np.sqrt(1 - z * z)
+    return np.column_stack((z, radius * np.sin(angle), radius * np.cos(angle)))
+
+
+def _turned(points: NDArray[np.float64], volume: float, axes: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Turn a box about its axes until no turn makes it smaller, or enough; return its volume and axes."""
+    for _ in range(MOST_TURNS):
+        volumes, boxes = _smallest_about(points, axes)
+        k = int(volumes.argmin())
+        if volumes[k] >= volume * SMALLER:
+            break
+        volume, axes = float(volumes[k]), boxes[k]
+    return volume, axes
 
 
 @kernel
-def _smallest_about(points: NDArray[np.float64], directions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the axes, (3, 3), of the smallest box that has one of the directions for an axis."""
-    axes = np.empty((3, 3))
-    best = np.inf
+def _smallest_about(
+    points: NDArray[np.float64], directions: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return volume and axes, (n, 3, 3), of the smallest box that has each direction for an axis."""
+    axes = np.empty((directions.shape[0], 3, 3))
+    volumes = np.empty(directions.shape[0])
     shadow = np.empty((points.shape[0], 2))
     outline = np.empty((points.shape[0] + 1, 2))
     for k in range(directions.shape[0]):
@@ -67,12 +95,11 @@ def _smallest_about(points: NDArray[np.float64], directions: NDArray[np.float64]
             shadow[i, 0] = points[i, 0] * u[0] + points[i, 1] * u[1] + points[i, 2] * u[2]
             shadow[i, 1] = points[i, 0] * v[0] + points[i, 1] * v[1] + points[i, 2] * v[2]
         area, cosine, sine = _smallest_rectangle(outline[: _outline(shadow, outline)])
-        if area * (high - low) < best * SMALLER:
-            best = area * (high - low)
-            axes[0] = normal
-            axes[1] = cosine * u + sine * v
-            axes[2] = cosine * v - sine * u
-    return axes
+        volumes[k] = area * (high - low)
+        axes[k, 0] = normal
+        axes[k, 1] = cosine * u + sine * v
+        axes[k, 2] = cosine * v - sine * u
+    return volumes, axes
 
 
 @kernel

@@ -61,7 +61,7 @@ def moran_and_geary(
 
 def _weight_spectrum(size: list[int], spacing: tuple[float, ...]) -> NDArray[np.float64]:
     """Return the transform of 1 / distance, 0 at none: the weights are even, so a cosine transform of an octant."""
-    z, y, x = (np.square(np.arange(n // 2 + 1) * d) for n, d in zip(size, spacing, strict=True))
+    z, y, x = (np.square(np.arange(n // 2 + 1) * float(d)) for n, d in zip(size, spacing, strict=True))
     squared = z[:, np.newaxis, np.newaxis] + y[:, np.newaxis] + x
     squared[0, 0, 0] = np.inf
     octant = fft.dctn(1 / np.sqrt(squared), type=1)
