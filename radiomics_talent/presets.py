@@ -165,6 +165,8 @@ def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
             current = current.model_fields[part].annotation
         else:  # dict[str, Model]: every key has the same keys below it
             current = get_args(current)[-1]
+        if type(None) in get_args(current):  # a section that may be null
+            current = get_args(current)[0]
     return list(current.model_fields)
 
 

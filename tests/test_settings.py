@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radiomics_talent.errors import ConfigError
-from radiomics_talent.presets import find_preset, list_presets
-from radiomics_talent.settings import ExtractionSettings, PyRadiomicsSettings, feature_names
+from radiomics_talent.presets import find_preset, list_presets, validated
+from radiomics_talent.settings import ExtractionSettings, PyRadiomicsSettings, feature_names, with_engine
 
 
 def settings_from(tmp_path: Path, text: str) -> ExtractionSettings:
@@ -156,3 +156,67 @@ def test_every_option_says_what_it_is():
     for model in (PyRadiomicsSettings, ExtractionSettings):
         for name, field in model.model_fields.items():
             assert field.description, name
+
+
+def ibsi(**section):
+    return ExtractionSettings.model_validate({"ibsi": section})
+
+
+def test_settings_without_the_ibsi_chain_keep_their_hash():
+    assert "ibsi" not in ExtractionSettings().canonical()
+    assert ExtractionSettings().hash == "045868af9cafdb8d0813a219cdc9d8f1921cb481119b57024530a6f40f160916"
+
+
+@pytest.mark.parametrize("name", [name for name in list_presets("extraction") if name.startswith("ibsi")])
+def test_ibsi_presets_survive_their_own_record(name):
+    preset = ExtractionSettings.from_yaml(name)
+    assert preset.ibsi is not None
+    again = ExtractionSettings.model_validate(preset.canonical())
+    assert again.hash == preset.hash
+    assert again.ibsi == preset.ibsi
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ({"discretisation": {"bin_width": 25}}, r"discretisation\.bin_width needs a lower bound that is the same"),
+        ({"discretisation": {"bin_width": 25, "bin_count": 32}}, "bin_width .fixed bin size. or bin_count"),
+        ({"discretisation": {}}, "bin_width .fixed bin size. or bin_count"),
+        ({"discretisation": {"bin_count": 32, "lowest_hu": 0}}, "lowest_hu belongs to bin_width"),
+        ({"discretisation": {"bin_count": 65537}}, "less than or equal to 65536"),
+        ({"resegmentation": {"range_hu": [400, -500]}}, "range_hu goes from low to high .got 400 to -500"),
+        ({"resegmentation": {"range_hu": [400]}}, "at least 2 items"),
+        ({"interpolation": {"spacing_mm": [2, 2]}}, "at least 3 items"),
+        ({"interpolation": {"spacing_mm": [2, 2, 2], "grid": "center"}}, "did you mean centre"),
+        ({"interpolation": {}}, "Field required"),
+        ({"aggregation": ["3D"]}, "2D_avg"),
+        ({"aggregation": []}, "at least 1 item"),
+        ({"features": {"gldmz": None}}, "unknown feature class 'gldmz'; did you mean gldm"),
+        ({"features": {"glcm": ["JointEntropi"]}}, "unknown glcm feature 'JointEntropi'; did you mean JointEntropy"),
+        ({"bins": 3}, "unknown key ibsi.bins"),
+    ],
+)
+def test_wrong_ibsi_settings_get_one_sentence(section, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        validated(ExtractionSettings, {"ibsi": section}, where="x.yaml")
+
+
+@pytest.mark.parametrize(
+    "other", [{"setting": {"binWidth": 5}}, {"imageType": {"LoG": {"sigma": [1]}}}, {"featureClass": {"glcm": None}}]
+)
+def test_the_two_chains_do_not_mix(other):
+    with pytest.raises(ConfigError, match="belongs to PyRadiomics' chain and ibsi to another: give one of the two"):
+        validated(ExtractionSettings, {"ibsi": {}, **other}, where="x.yaml")
+
+
+def test_pyradiomics_cannot_compute_ibsis_features():
+    with pytest.raises(ConfigError, match="PyRadiomics does not compute IBSI's features"):
+        validated(ExtractionSettings, {"ibsi": {}, "engine": "reference"}, where="x.yaml")
+    with pytest.raises(ConfigError, match="--engine reference: PyRadiomics does not compute IBSI's features"):
+        with_engine(ibsi(), "reference")
+    assert with_engine(ibsi(), "auto").ibsi == ibsi().ibsi
+
+
+def test_matrices_without_directions_are_merged_as_the_others():
+    both = ibsi(aggregation=["2D_avg", "2D_comb", "3D_comb", "2_5D_avg"]).ibsi
+    assert both.plane_aggregation == ("2D", "3D", "2_5D")

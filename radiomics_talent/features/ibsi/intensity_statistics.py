@@ -93,7 +93,7 @@ class Sample:
 def _robust(x: Sample) -> float:
     low, high = x.percentile(10), x.percentile(90)
     inner = x.values[np.searchsorted(x.values, low) : np.searchsorted(x.values, high, side="right")]
-    return float(np.abs(inner - inner.mean()).mean())
+    return float(np.abs(inner - inner.mean()).mean()) if inner.size else math.nan
 
 
 def _ratio(above: float, below: float) -> float:
@@ -130,7 +130,7 @@ STATISTICS: dict[str, Callable[[Sample], float]] = {
     "Range": lambda x: x.values[-1] - x.values[0],
     # 4FUA, D2ZX: sum |x - mean| / n
     "MeanAbsoluteDeviation": lambda x: float(np.abs(x.from_mean).mean()),
-    # 1128, WRZB: the same of the x from P10 to P90, about their own mean
+    # 1128, WRZB: the same of the x from P10 to P90, about their own mean; not defined where there are none (of two)
     "RobustMeanAbsoluteDeviation": _robust,
     # N72L, 4RNL: sum |x - median| / n
     "MedianAbsoluteDeviation": lambda x: float(np.abs(x.values - x.percentile(50)).mean()),
