@@ -52,6 +52,7 @@ docs: setup
 bench: setup
 	$(BIN)/python benchmarks/engines.py
 	$(BIN)/python benchmarks/index_speed.py
+	$(BIN)/python benchmarks/ibsi_cost.py
 
 # Renew the pins: names and versions from pyproject.toml, hashes from the registry that the user's uv is set up for.
 lock: setup
