@@ -68,7 +68,7 @@ def _surroundings(lesion: IbsiLesion) -> tuple[NDArray[np.float64], NDArray[np.i
     around = lesion.box.padded((x_margin, y_margin, z_margin), (size_zyx[2], size_zyx[1], size_zyx[0]))
     part = tuple(slice(low, up) for low, up in zip(around.lower[::-1], around.upper[::-1], strict=True))
     offset = np.array(lesion.box.seen_from(around).lower[::-1], np.int64)
-    centres = np.argwhere(lesion.intensity_zyx).astype(np.int64) + offset
+    centres = np.ascontiguousarray(np.argwhere(lesion.intensity_zyx) + offset, np.int64)
     return np.ascontiguousarray(lesion.image_zyx[part], np.float64), centres
 
 

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
     from radiomics_talent.features.ibsi.convex_hull import Hull
 
-SMALLER = 1 - 1e-12
+SMALLER = 1 - 1e-8
 """A box replaces another that is larger by more than rounding, so that rounding does not choose between equal ones."""
+RESOLUTION = 2.0**28
+"""Whole-number steps from the middle of a hull to its farthest corner, where its shadows are outlined: 63 bits are
+enough for a product of two, so which way three corners turn is exact."""
 N_SPREAD = 256
 """Directions tried besides those of the hull's faces: about 9 degrees apart."""
 N_TURNED = 16
@@ -47,10 +50,12 @@ def smallest_box(hull: Hull) -> tuple[float, float, float]:
     2011).
     """
     directions = np.concatenate((hull.normals(), np.eye(3), _spread_directions()))
-    volumes, boxes = _smallest_about(hull.corners, directions)
+    points = hull.corners - hull.corners.mean(axis=0)
+    points *= RESOLUTION / np.sqrt(np.square(points).sum(axis=1)).max()
+    volumes, boxes = _smallest_about(points, directions)
     best, axes = np.inf, boxes[0]
     for start in np.argsort(volumes, kind="stable")[:N_TURNED]:
-        volume, turned = _turned(hull.corners, float(volumes[start]), boxes[start])
+        volume, turned = _turned(points, float(volumes[start]), boxes[start])
         if volume < best * SMALLER:
             best, axes = volume, turned
     c, b, a = np.sort(np.ptp(hull.corners @ axes.T, axis=0)).tolist()
@@ -83,8 +88,8 @@ def _smallest_about(
     """Return volume and axes, (n, 3, 3), of the smallest box that has each direction for an axis."""
     axes = np.empty((directions.shape[0], 3, 3))
     volumes = np.empty(directions.shape[0])
-    shadow = np.empty((points.shape[0], 2))
-    outline = np.empty((points.shape[0] + 1, 2))
+    shadow = np.empty((points.shape[0], 2), np.int64)
+    outline = np.empty((points.shape[0] + 1, 2), np.int64)
     for k in range(directions.shape[0]):
         normal = directions[k]
         u, v = _across(normal)
@@ -92,8 +97,8 @@ def _smallest_about(
         for i in range(points.shape[0]):
             depth = points[i, 0] * normal[0] + points[i, 1] * normal[1] + points[i, 2] * normal[2]
             low, high = min(low, depth), max(high, depth)
-            shadow[i, 0] = points[i, 0] * u[0] + points[i, 1] * u[1] + points[i, 2] * u[2]
-            shadow[i, 1] = points[i, 0] * v[0] + points[i, 1] * v[1] + points[i, 2] * v[2]
+            shadow[i, 0] = round(points[i, 0] * u[0] + points[i, 1] * u[1] + points[i, 2] * u[2])
+            shadow[i, 1] = round(points[i, 0] * v[0] + points[i, 1] * v[1] + points[i, 2] * v[2])
         area, cosine, sine = _smallest_rectangle(outline[: _outline(shadow, outline)])
         volumes[k] = area * (high - low)
         axes[k, 0] = normal
@@ -117,9 +122,9 @@ def _across(normal: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
 
 
 @kernel
-def _outline(points: NDArray[np.float64], outline: NDArray[np.float64]) -> int:
+def _outline(points: NDArray[np.int64], outline: NDArray[np.int64]) -> int:
     """Write the corners of the convex hull of (n, 2) points, counter-clockwise; return how many (Andrew, 1979)."""
-    order = np.argsort(points[:, 0], kind="mergesort")
+    order = np.argsort(points[:, 0] * np.int64(2**31) + points[:, 1])  # by the first, then by the second
     n = 0
     for way in range(2):
         start = n
@@ -137,13 +142,13 @@ def _outline(points: NDArray[np.float64], outline: NDArray[np.float64]) -> int:
 
 
 @kernel
-def _smallest_rectangle(outline: NDArray[np.float64]) -> tuple[float, float, float]:
+def _smallest_rectangle(outline: NDArray[np.int64]) -> tuple[float, float, float]:
     """Return the area of the smallest rectangle about an outline, with the cosine and sine of one of its sides."""
     n = outline.shape[0]
     best, cosine, sine = np.inf, 1.0, 0.0
     for k in range(n):
         a, b = outline[k], outline[(k + 1) % n]
-        length = np.sqrt((b[0] - a[0]) ** 2 + (b[1] - a[1]) ** 2)
+        length = np.sqrt(float(b[0] - a[0]) ** 2 + float(b[1] - a[1]) ** 2)
         if length == 0.0:
             continue
         c, s = (b[0] - a[0]) / length, (b[1] - a[1]) / length

@@ -35,6 +35,17 @@ def test_a_box_may_touch_edges_alone():
     assert 8 <= np.prod(box(TETRAHEDRON @ TURN)) < 8.1  # with a face on a face it would be 16
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_points_of_a_grid_are_all_within(seed):
+    # shadows along an axis of the grid have many corners above one another
+    rng = np.random.default_rng(seed)
+    points = rng.integers(0, 8, (60, 3)) * np.array([1.0, 0.977, 3.0])
+    sides = box(points)
+    turns = np.concatenate((np.eye(3)[np.newaxis], Rotation.random(1000, random_state=seed).as_matrix()))
+    assert np.prod(sides) <= min(np.prod(np.ptp(points @ turn, axis=0)) for turn in turns) * (1 + 1e-7)
+    assert np.prod(sides) >= ConvexHull(points).volume
+
+
 def test_no_box_along_other_axes_is_smaller():
     rng = np.random.default_rng(3)
     points = rng.normal(size=(40, 3)) * (3, 2, 1)
