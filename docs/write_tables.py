@@ -8,6 +8,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from radiomics_talent.findings import CATALOGUE
+from radiomics_talent.ibsi_settings import (
+    DiscretisationSettings,
+    IbsiSettings,
+    InterpolationSettings,
+    ResegmentationSettings,
+)
 from radiomics_talent.model_settings import (
     RESPONSE_MODELS,
     SURVIVAL_MODELS,
@@ -56,6 +62,10 @@ def settings_page() -> str:
         ("`geometry`", GeometrySettings),
         ("`mask`", MaskSettings),
         ("`voxelSetting`", VoxelSettings),
+        ("`ibsi`", IbsiSettings),
+        ("`ibsi.interpolation`", InterpolationSettings),
+        ("`ibsi.resegmentation`", ResegmentationSettings),
+        ("`ibsi.discretisation` and `ibsi.ivh_discretisation`", DiscretisationSettings),
     ]
     tables = "\n".join(f"## {title}\n\n{_table(model)}\n" for title, model in sections)
     return f"""# Settings of an extraction

@@ -123,6 +123,7 @@ _FEATURE_FILES = {
     "series.csv": "one row a series, with what was found about it",
     "qc.html": "every lesion in three slices with its contour",
     "run/features.csv": "the features; features.parquet beside it",
+    "run/features_dictionary.csv": "what each feature is: IBSI name and code, unit, definition",
     "run/failures.csv": "lesions without features, and why",
     "run/provenance.json": "settings, versions, hashes of voxels, timings",
 }

@@ -31,6 +31,10 @@ for dtype in (np.uint8, np.int16, np.int32, np.float32, np.float64):
                     {"symmetricalGLCM": False, "gldm_a": 2}, {"weightingNorm": "manhattan", "distances": [1, 3]}):
         asked = {"imageType": images, "featureClass": classes, "setting": setting}
         extract(image, mask, ExtractionSettings.model_validate(asked))
+    for spacing, kind in (([0, 0, 0], "linear"), ([1.5, 1.5, 0], "linear"), ([2, 2, 2], "cubic-spline")):
+        asked = {"interpolation": {"spacing_mm": spacing, "interpolator": kind}, "discretisation": {"bin_count": 16},
+                 "aggregation": ["2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb"]}
+        extract(image, mask, ExtractionSettings.model_validate({"ibsi": asked}))
 print(n_compiled())
 """
 
