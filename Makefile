@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 LOCKS  := requirements/uv.txt requirements/lock.txt requirements/build.txt
 
-.PHONY: setup demo models test test-fast test-installs lint docs bench lock clean
+.PHONY: setup demo models test test-fast test-installs lint docs docs-ibsi bench lock clean
 
 setup: $(STAMP)
 
@@ -48,6 +48,10 @@ lint: setup
 
 docs: setup
 	$(BIN)/python docs/write_tables.py
+
+# The measured parts of docs/ibsi.md: `make docs-ibsi DATA=FOLDER`, the folder of the IBSI's CT phantom.
+docs-ibsi: setup
+	$(BIN)/python docs/write_ibsi.py --data "$(DATA)"
 
 bench: setup
 	$(BIN)/python benchmarks/engines.py

@@ -102,7 +102,7 @@ def definitions_differ(phantom: Phantom) -> Iterator[str]:
     yield ""
     yield "| configuration | class | feature | PyRadiomics | IBSI | difference | consensus | within | cause |"
     yield "|---|---|---|---|---|---|---|---|---|"
-    for case in (_AGGREGATED[2][1], _AGGREGATED[0][1]):
+    for case in (Case("C", _C), Case("D", _D), Case("A", _A, "2_5D_avg", "2_5D")):
         settings = settings_of(case.config)
         handed_on = prepare_ibsi(phantom.image, phantom.lesion, _ibsi(settings))
         theirs, consensus = by_pyradiomics(handed_on, case), consensus_of(case.config)
@@ -239,13 +239,17 @@ def by_pyradiomics(prepared: Prepared, case: Case) -> Found:
 
 
 def numbered_as_pyradiomics(prepared: Prepared, settings: ExtractionSettings) -> ExtractionSettings:
-    """Return the settings with level 1 at the multiple of the bin width at or below the lesion's lowest intensity."""
+    """Return the settings with level 1 at the multiple of the bin width at or below the lesion's lowest intensity.
+
+    A fixed number of bins is numbered alike by both.
+    """
     asked = _ibsi(settings)
-    lesion = lesion_of(prepared, asked)
-    lowest = float(lesion.image_zyx[lesion.box.slices_zyx][lesion.intensity_zyx].min())
     assert asked.discretisation is not None
     width = asked.discretisation.bin_width
-    assert width is not None
+    if width is None:
+        return settings
+    lesion = lesion_of(prepared, asked)
+    lowest = float(lesion.image_zyx[lesion.box.slices_zyx][lesion.intensity_zyx].min())
     return _with(settings, "discretisation", lowest_hu=math.floor(lowest / width) * width)
 
 
