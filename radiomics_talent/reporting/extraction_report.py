@@ -19,6 +19,7 @@ from radiomics_talent.modelling import batch_effects
 from radiomics_talent.modelling.dataset import BATCH_COLUMNS
 from radiomics_talent.modelling.lesions import lesion_volumes_ml
 from radiomics_talent.reporting import extraction_figures as figures
+from radiomics_talent.reporting import settings_words as words
 from radiomics_talent.reporting.extraction_batches import (
     BATCH_WORDS,
     batch_section,
@@ -29,7 +30,6 @@ from radiomics_talent.reporting.extraction_batches import (
 from radiomics_talent.reporting.extraction_figures import Plate, plate
 from radiomics_talent.reporting.extraction_gallery import LEVELS, make_gallery
 from radiomics_talent.reporting.html import render_page
-from radiomics_talent.reporting.settings_words import with_effect
 from radiomics_talent.reporting.viewer import viewer_assets
 from radiomics_talent.settings import ExtractionSettings
 
@@ -161,7 +161,7 @@ def write_extraction_html(
         counts={level: sum(card.level == level for card in cards) for level in LEVELS},
         gallery_remarks=_gallery_remarks(run, cards, with_viewer, viewers),
         provenance=_provenance(run.provenance),
-        settings_text=json.dumps(with_effect(run.provenance["settings"]), indent=1, ensure_ascii=False),
+        settings_text=json.dumps(words.with_effect(run.provenance["settings"]), indent=1, ensure_ascii=False),
     )
 
 
@@ -231,10 +231,24 @@ def _summary(run: ExtractionRun) -> dict[str, Any]:
         "subtitle": f"Extraction of {day}, radiomics-talent {program}. Research use only.",
         "tiles": tiles,
         "remarks": remarks,
-        "summary": [("Settings SHA-256", p["settings_sha256"]), ("Versions", versions)],
+        "summary": [*_processing(run.settings), ("Settings SHA-256", p["settings_sha256"]), ("Versions", versions)],
         "warnings": engine_warnings.most_common(),
         "cohort_findings": p.get("cohort_findings", []),
     }
+
+
+def _processing(settings: ExtractionSettings) -> list[tuple[str, str]]:
+    """Tell what the IBSI chain did; PyRadiomics' users know their settings by name."""
+    if settings.ibsi is None:
+        return []
+    extraction = settings.canonical()
+    return [
+        ("Features", words.engine(extraction, {})),
+        ("Interpolation", words.resampling(extraction)),
+        ("Re-segmentation", words.resegmentation(extraction)),
+        ("Grey levels", words.discretisation(extraction)),
+        ("Texture", words.texture(extraction)),
+    ]
 
 
 def _overview(table: FeatureTable) -> list[Plate]:

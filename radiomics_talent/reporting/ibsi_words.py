@@ -15,11 +15,18 @@ if TYPE_CHECKING:
 
 ENGINE = "IBSI 1 features of radiomics-talent (compliant with the consensus values: `radiomics-talent ibsi`)"
 """Which software it was, and how a reader can check it."""
-IMAGE_TYPES = "Original"
+IMAGE_TYPES = "Original (no filter)"
 """IBSI 1 defines no filter, and the chain has none."""
 _DIRECTED = ("glcm", "glrlm")
 _UNDIRECTED = ("glszm", "gldzm", "ngtdm", "gldm")
-_WRITTEN = {"glcm": "GLCM", "glrlm": "GLRLM", "glszm": "GLSZM", "gldzm": "GLDZM", "ngtdm": "NGTDM", "gldm": "NGLDM"}
+_WRITTEN = {
+    "glcm": "GLCM",
+    "glrlm": "GLRLM",
+    "glszm": "GLSZM",
+    "gldzm": "GLDZM",
+    "ngtdm": "NGTDM",
+    "gldm": "NGLDM (gldm)",
+}
 _OVER_DIRECTIONS = {
     "2D_avg": "in 2D, averaged over slices and directions (BTW3)",
     "2D_comb": "in 2D, directions merged in each slice and slices averaged (SUJT)",
@@ -128,7 +135,7 @@ def _first_bin(ibsi: Section) -> str:
         return "not applicable: intensities were levels"
     if asked["bin_count"] is not None:
         return "the lesion's own lowest intensity (fixed bin number)"
-    return f"{_lowest(ibsi, asked):g} HU, the same for every lesion"
+    return f"from {_lowest(ibsi, asked):g} HU on, in every lesion"
 
 
 def _symmetry(ibsi: Section) -> str:

@@ -162,8 +162,8 @@ def _features(facts: StudyFacts) -> list[str]:
     engine = words.engine(extraction, facts.run.versions if facts.run else {})
     if extraction.get("ibsi"):
         told.append(
-            f"{len(names)} columns of radiomic features{listed} were computed on the unfiltered image with {engine}, "
-            "as the Image Biomarker Standardisation Initiative defines them [@zwanenburg2020; @ibsimanual2019]"
+            f"{len(names)} columns of radiomic features{listed} were computed on the unfiltered image as the Image "
+            f"Biomarker Standardisation Initiative defines them [@zwanenburg2020; @ibsimanual2019]; engine: {engine}"
         )
         told.append("codes in parentheses are those of its reference manual, whose guidelines reporting follows")
         return told

@@ -60,7 +60,7 @@ _SCALES = {
     "robust": "median and quartiles",
     "quantile": "ranks mapped to a normal distribution",
 }
-_NO_EFFECT_ON_IBSI = ("imageType", "featureClass", "setting", "voxelSetting", "pad_mm")
+_NO_EFFECT_ON_IBSI = ("engine", "imageType", "featureClass", "setting", "voxelSetting", "pad_mm")
 # The IBSI chain adds the aggregation: glcm-2.5D-avg.
 _CLASS = re.compile(rf"(?:^|_)({'|'.join(CLASSES)})(?:-(?:2|2\.5|3)D(?:-avg|-comb)?)?_")
 
@@ -174,7 +174,7 @@ def engine(extraction: Mapping[str, Any], versions: Mapping[str, str]) -> str:
 
 
 def with_effect(extraction: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings without the sections that have no effect on the chain that they choose."""
+    """Return the settings without what has no effect on the chain that they choose."""
     left_out = _NO_EFFECT_ON_IBSI if extraction.get("ibsi") else ()
     return {name: part for name, part in extraction.items() if name not in left_out}
 

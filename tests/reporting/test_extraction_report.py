@@ -19,6 +19,7 @@ from radiomics_talent.errors import ConfigError, TableError
 from radiomics_talent.extraction.run import run_extraction
 from radiomics_talent.reporting import extraction_gallery
 from radiomics_talent.reporting.extraction_report import read_run, write_extraction_html
+from radiomics_talent.settings import ExtractionSettings
 
 KERNELS = {"p1": "B30f", "p2": "B30f", "p3": "B70f"}
 
@@ -95,6 +96,25 @@ def test_summary_says_what_the_run_was(finished, tmp_path):
     assert (tiles["patients"], tiles["scans"], tiles["lesions with features"], tiles["failed"]) == ("3", "3", "6", "0")
     assert tiles["features"] == str(features)
     assert make_settings().hash in text
+
+
+def test_a_run_of_the_ibsi_chain_says_how_images_were_processed(finished, tmp_path):
+    own = {"discretisation": {"bin_count": 8}, "features": {"firstorder": ["Mean"], "glcm": ["Contrast"]}}
+    settings = ExtractionSettings.model_validate({"ibsi": own})
+    run_extraction(load_cohort(finished / "data" / "cohort.csv"), settings, tmp_path / "run", jobs=1)
+    text = page_of(tmp_path / "run", tmp_path / "page.html")
+    summary = section(text, "summary")
+    assert "<dd>images and masks were not interpolated</dd>" in summary
+    assert "fixed bin number of 8" in summary
+    assert "GLCM in 3D, averaged over directions (ITBB)" in summary
+    assert "IBSI 1 features of radiomics-talent" in summary
+    assert "featureClass" not in section(text, "provenance")
+
+
+def test_a_run_of_pyradiomics_chain_shows_every_setting(finished, tmp_path):
+    text = page_of(finished / "run", tmp_path / "page.html")
+    assert "featureClass" in section(text, "provenance")
+    assert "IBSI" not in section(text, "summary")
 
 
 def test_batches_clusters_and_components(finished, tmp_path):

@@ -55,8 +55,8 @@ def test_interpolation_tells_every_other_choice():
     told = words.resampling(settings(interpolation=other | {"mask_threshold": 0.9, "round_hu": False}))
     assert told == (
         "images were interpolated to 2 × 2 × 0 mm by cubic B-spline interpolation, the grids' first corners aligned, "
-        "and not rounded; masks by nearest neighbour interpolation, voxels counted from a fraction of 0.9 on; 0 keeps an "
-        "axis as it is"
+        "and not rounded; masks by nearest neighbour interpolation, voxels counted from a fraction of 0.9 on; 0 keeps "
+        "an axis as it is"
     )
 
 
@@ -131,20 +131,20 @@ def test_texture_tells_every_aggregation_by_its_code():
     ]  # fmt: skip
     assert directed.startswith("texture: GLCM and GLRLM in 2D, averaged over slices and directions (BTW3)")
     assert flat == (
-        "GLSZM, GLDZM, NGTDM and NGLDM in 2D, averaged over slices (8QNN) and in 2.5D, slices merged (62GR) and in 3D "
-        "(KOBO)"
+        "GLSZM, GLDZM, NGTDM and NGLDM (gldm) in 2D, averaged over slices (8QNN) and in 2.5D, slices merged (62GR) and "
+        "in 3D (KOBO)"
     )
 
 
 def test_texture_tells_of_the_matrices_that_were_computed_alone():
     assert words.texture(settings(features={"glcm": None})) == "texture: GLCM in 3D, averaged over directions (ITBB)"
-    assert words.texture(settings(features={"gldm": None})) == "texture: NGLDM in 3D (KOBO)"
+    assert words.texture(settings(features={"gldm": None})) == "texture: NGLDM (gldm) in 3D (KOBO)"
     assert words.texture(settings(features={"shape": None})) == "no texture matrices were computed"
 
 
 def test_every_aggregation_of_the_settings_has_words():
     every = ("2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb")
-    assert words.texture(settings(aggregation=every)).count("(") == 9
+    assert words.texture(settings(aggregation=every)).count("(") == 10  # one is of NGLDM (gldm)
 
 
 @pytest.mark.parametrize("name", [n for n in list_presets("extraction") if n.startswith("ibsi")])
@@ -157,7 +157,7 @@ def test_every_preset_of_the_chain_has_its_words(study: StudyFacts, name: str):
 
 def test_the_words_follow_the_chain_and_not_pyradiomics_settings():
     assert words.normalisation(CT | {"setting": CT["setting"] | {"normalize": True}}) == ""
-    assert words.image_types(CT | {"imageType": {"Wavelet": {}}}) == "Original"
+    assert words.image_types(CT | {"imageType": {"Wavelet": {}}}) == "Original (no filter)"
     assert words.engine(CT, {"pyradiomics": "3.0.1"}) == ibsi_words.ENGINE
 
 
@@ -170,7 +170,8 @@ def test_small_lesions_are_told_by_each_chain():
 
 def test_methods_cite_the_ibsi_and_its_manual(study: StudyFacts):
     text = methods_text(study)
-    assert f"computed on the unfiltered image with {ibsi_words.ENGINE}" in text
+    assert "computed on the unfiltered image as the Image Biomarker" in text
+    assert f"engine: {ibsi_words.ENGINE}." in text
     assert "lesions of fewer than 101 voxels" in text.lower()
     assert {"zwanenburg2020", "ibsimanual2019"} <= set(due_references(study))
     assert "vangriethuysen2017" not in due_references(study)
@@ -192,7 +193,7 @@ def test_reporting_guidelines_are_answered_by_the_chain(study: StudyFacts):
     assert ibsi["52"] == "to the nearest whole HU"
     assert ibsi["53"] == "linear"
     assert ibsi["54"] == "counted from a fraction of 0.5 on"
-    assert ibsi["56c"] == "-100 HU, the same for every lesion"
+    assert ibsi["56c"] == "from -100 HU on, in every lesion"
     assert "`radiomics-talent ibsi`" in ibsi["59"]
     assert "ITBB" in ibsi["62"]
     assert "Manhattan" in ibsi["67"]
@@ -214,9 +215,7 @@ def test_first_bins_of_other_discretisations(study: StudyFacts):
 def test_the_page_shows_no_setting_without_effect(study: StudyFacts):
     names = [name for name, _ in page_values(study)["extraction_rows"]]
     assert "ibsi.discretisation.bin_width" in names
-    assert not [
-        name for name in names if name.split(".")[0] in {"setting", "imageType", "featureClass", "voxelSetting"}
-    ]
+    assert not [name for name in names if name.split(".")[0] in {"engine", "setting", "imageType", "voxelSetting"}]
     assert dict(pipeline_steps(study))["Resampling"] == words.resampling(CT)
 
 
