@@ -62,8 +62,9 @@ def extract(
     """Extract the features of every lesion into RUN; the same command goes on with a run that was stopped.
 
     Writes features.parquet, features.csv, features_dictionary.csv, failures.csv, provenance.json and log.txt; with
-    --reviewed excluded.csv too. Exit code 0: every lesion (with --reviewed: every one not rejected) has features; 1: some failed; 2: wrong
-    usage, or RUN cannot be written (any more); 3: a bug of radiomics-talent; 130: stopped by Ctrl-C.
+    --reviewed excluded.csv too. Exit code 0: every lesion (with --reviewed: every one not rejected) has features; 1:
+    some failed; 2: wrong usage, or RUN cannot be written (any more); 3: a bug of radiomics-talent; 130: stopped by
+    Ctrl-C.
 
     Example: radiomics-talent extract cohort.csv --config talent-ct --out run1 --jobs 4 --verify 0.05
     """
