@@ -1,6 +1,6 @@
 """What the preset ibsi-ct costs a lesion beside talent-ct, both by this program, in one run.
 
-    python benchmarks/ibsi_cost.py                    # half a minute
+    python benchmarks/ibsi_cost.py                    # a minute
 
 Prints a Markdown table: medians of CPU milliseconds of calls in turns, ITK and BLAS on one thread, of a round lesion in
 a CT of 512 x 512 x 120 voxels in memory; and where the time of ibsi-ct goes (wall milliseconds, fastest call).
