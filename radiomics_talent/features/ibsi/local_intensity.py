@@ -47,39 +47,46 @@ def local_intensity_features(lesion: IbsiLesion, wanted: Collection[str]) -> dic
     for name in wanted:
         if name not in LOCAL_INTENSITY_FEATURES:
             raise LookupError(f"Feature not found: {name}; the family has {', '.join(LOCAL_INTENSITY_FEATURES)}")
-    image, centres = _surroundings(lesion)
-    values: dict[str, float] = {}
-    if "GlobalIntensityPeak" in wanted:
-        means = _means(image, centres, lesion.spacing_xyz)
-        values["GlobalIntensityPeak"] = float(means.max())
+    means = _sphere_means(lesion)[lesion.intensity_zyx]
+    values: dict[str, float] = {"GlobalIntensityPeak": float(means.max())}
     if "LocalIntensityPeak" in wanted:
-        intensities = image[tuple(centres.T)]
-        highest = intensities == intensities.max()
-        at_peak = means[highest] if values else _means(image, centres[highest], lesion.spacing_xyz)
-        values["LocalIntensityPeak"] = float(at_peak.max())
+        intensities = lesion.image_zyx[lesion.box.slices_zyx][lesion.intensity_zyx]
+        values["LocalIntensityPeak"] = float(means[intensities == intensities.max()].max())
     return {name: values[name] for name in wanted}
 
 
-def _surroundings(lesion: IbsiLesion) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the image as far as a sphere reaches, and the places of the intensity mask's voxels in it."""
-    size_zyx = lesion.image_zyx.shape
-    reach = (math.floor(SPHERE_RADIUS_MM / d) for d in lesion.spacing_xyz)
-    x_margin, y_margin, z_margin = reach
-    around = lesion.box.padded((x_margin, y_margin, z_margin), (size_zyx[2], size_zyx[1], size_zyx[0]))
-    part = tuple(slice(low, up) for low, up in zip(around.lower[::-1], around.upper[::-1], strict=True))
-    offset = np.array(lesion.box.seen_from(around).lower[::-1], np.int64)
-    centres = np.ascontiguousarray(np.argwhere(lesion.intensity_zyx) + offset, np.int64)
-    return np.ascontiguousarray(lesion.image_zyx[part], np.float64), centres
+def _sphere_means(lesion: IbsiLesion) -> NDArray[np.float64]:
+    """Return the mean in the sphere about each voxel of the lesion's box; only the intensity mask's are right."""
+    rows = _sphere_rows(lesion.spacing_xyz)
+    image, mask = lesion.image_zyx, lesion.intensity_zyx
+    spans = np.stack([mask.argmax(axis=2), mask.shape[2] - mask[..., ::-1].argmax(axis=2)], axis=2).astype(np.int64)
+    spans[~mask.any(axis=2)] = 0
+    lower = np.array(lesion.box.lower[::-1], np.int64)
+    totals = _sphere_sums(image, rows, spans, lower, mask.shape)
+    upper = lower + mask.shape
+    fits = (lower >= rows.max(axis=0)).all() and (upper + rows.max(axis=0) <= image.shape).all()
+    # A sphere that the image's border cuts has fewer voxels.
+    counts = (2 * rows[:, 2] + 1).sum() if fits else _sphere_sums(np.ones_like(image), rows, spans, lower, mask.shape)
+    return np.asarray(totals / np.maximum(counts, 1))
 
 
-def _means(
-    image_zyx: NDArray[np.float64], centres: NDArray[np.int64], spacing_xyz: tuple[float, float, float]
+def _sphere_sums(
+    image: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    spans: NDArray[np.int64],
+    lower: NDArray[np.int64],
+    mask_shape: tuple[int, ...],
 ) -> NDArray[np.float64]:
-    """Return the mean in the sphere about each of the (n, 3) places."""
-    # Sums of whole HU are exact, so a difference of two of them is too.
-    sums = np.zeros((*image_zyx.shape[:2], image_zyx.shape[2] + 1))
-    np.cumsum(image_zyx, axis=2, out=sums[..., 1:])
-    return _sphere_means(sums, centres, _sphere_rows(spacing_xyz))
+    """Return the sum in the sphere about each voxel from `spans` of a row to its end, in a box from `lower` on."""
+    reach = int(rows[:, 2].max())
+    # Sums along x up to each voxel, continued beyond both ends, so that no sphere needs to look where they are. Sums
+    # of whole HU are exact, and so are their differences.
+    sums = np.zeros((*image.shape[:2], image.shape[2] + 2 * reach + 1))
+    np.cumsum(image, axis=2, out=sums[..., reach + 1 : reach + 1 + image.shape[2]])
+    sums[..., reach + 1 + image.shape[2] :] = sums[..., reach + image.shape[2], np.newaxis]
+    totals = np.zeros(mask_shape)
+    _add_rows(sums, spans, np.array([lower[0], lower[1], lower[2] + reach]), rows, totals)
+    return totals
 
 
 def _sphere_rows(spacing_xyz: tuple[float, float, float]) -> NDArray[np.int64]:
@@ -95,23 +102,23 @@ def _sphere_rows(spacing_xyz: tuple[float, float, float]) -> NDArray[np.int64]:
 
 
 @kernel
-def _sphere_means(
-    sums: NDArray[np.float64], centres: NDArray[np.int64], rows: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Average over rows of voxels by the sums of the row up to each of its voxels."""
-    nz, ny, n_sums = sums.shape
-    means = np.empty(centres.shape[0])
-    for i in range(centres.shape[0]):
-        total = 0.0
-        count = 0
-        for k in range(rows.shape[0]):
-            z = centres[i, 0] + rows[k, 0]
-            y = centres[i, 1] + rows[k, 1]
-            if z < 0 or z >= nz or y < 0 or y >= ny:
-                continue
-            first = max(centres[i, 2] - rows[k, 2], 0)
-            end = min(centres[i, 2] + rows[k, 2] + 1, n_sums - 1)
-            total += sums[z, y, end] - sums[z, y, first]
-            count += end - first
-        means[i] = total / count
-    return means
+def _add_rows(
+    sums: NDArray[np.float64],
+    spans: NDArray[np.int64],
+    lower: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    totals: NDArray[np.float64],
+) -> None:
+    """Add up the rows of voxels through each sphere: along x many spheres at once."""
+    for z in range(spans.shape[0]):
+        for y in range(spans.shape[1]):
+            first, end = spans[z, y]
+            total = totals[z, y, first:end]
+            for k in range(rows.shape[0]):
+                row_z, row_y, half = lower[0] + z + rows[k, 0], lower[1] + y + rows[k, 1], rows[k, 2]
+                if 0 <= row_z < sums.shape[0] and 0 <= row_y < sums.shape[1]:
+                    row = sums[row_z, row_y]
+                    left, right = lower[2] + first - half, lower[2] + first + half + 1
+                    before, after = row[left : left + total.size], row[right : right + total.size]
+                    for x in range(total.size):
+                        total[x] += after[x] - before[x]

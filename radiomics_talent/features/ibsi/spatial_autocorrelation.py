@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft
 
+from radiomics_talent.imaging.compiled import kernel
 from radiomics_talent.imaging.geometry import Box
 
 if TYPE_CHECKING:
@@ -50,23 +51,22 @@ def moran_and_geary(
     standard = np.zeros(inside.shape)
     standard[mask_zyx[part]] = centred / math.sqrt(np.square(centred).mean())
     size = [2 * fft.next_fast_len(n, real=True) for n in inside.shape]  # no lag of a lesion wraps around
-    weights = _weight_spectrum(size, spacing_xyz[::-1])
-    products = _summed(weights * _power(_spectrum(standard, size)), size)
+    octant = _weight_octant(size, spacing_xyz[::-1])
+    of_standard = _spectrum(standard, size)
+    products = _weighed(octant, of_standard, of_standard)
+    del of_standard
     ones = _spectrum(inside, size)
-    pairs = _summed(weights * _power(ones), size)
-    squares = _spectrum(np.square(standard), size)
-    squared = _summed(weights * (ones.real * squares.real + ones.imag * squares.imag), size)
+    pairs = _weighed(octant, ones, ones)
+    squared = _weighed(octant, ones, _spectrum(np.square(standard), size))
     return products / pairs, (values.size - 1) / values.size * (squared - products) / pairs
 
 
-def _weight_spectrum(size: list[int], spacing: tuple[float, ...]) -> NDArray[np.float64]:
-    """Return the transform of 1 / distance, 0 at none: the weights are even, so a cosine transform of an octant."""
+def _weight_octant(size: list[int], spacing: tuple[float, ...]) -> NDArray[np.float64]:
+    """Return an octant of the transform of 1 / distance, 0 at none; the weights are even, so it is a cosine's."""
     z, y, x = (np.square(np.arange(n // 2 + 1) * float(d)) for n, d in zip(size, spacing, strict=True))
     squared = z[:, np.newaxis, np.newaxis] + y[:, np.newaxis] + x
     squared[0, 0, 0] = np.inf
-    octant = fft.dctn(1 / np.sqrt(squared), type=1)
-    z_of, y_of = (np.minimum(np.arange(n), n - np.arange(n)) for n in size[:2])
-    return np.asarray(octant[z_of][:, y_of], np.float64)
+    return np.asarray(fft.dctn(1 / np.sqrt(squared), type=1, overwrite_x=True), np.float64)
 
 
 def _spectrum(values: NDArray[np.float64], size: list[int]) -> NDArray[np.complex128]:
@@ -76,11 +76,25 @@ def _spectrum(values: NDArray[np.float64], size: list[int]) -> NDArray[np.comple
     return np.asarray(fft.fft(along_y, size[0], axis=0, overwrite_x=True), np.complex128)
 
 
-def _power(spectrum: NDArray[np.complex128]) -> NDArray[np.float64]:
-    return np.asarray(np.square(spectrum.real) + np.square(spectrum.imag), np.float64)
+def _weighed(octant: NDArray[np.float64], first: NDArray[np.complex128], second: NDArray[np.complex128]) -> float:
+    """Return the sum over pairs that a product of spectra and weights stands for (Parseval), per voxel of the size."""
+    parts = (np.ascontiguousarray(one).view(np.float64) for one in (first, second))
+    n_z, n_y, n_x = first.shape
+    return float(_sum_of_products(octant, *parts) / (n_z * n_y * 2 * (n_x - 1)))
 
 
-def _summed(half: NDArray[np.float64], size: list[int]) -> float:
-    """Return the sum in space that a product of spectra stands for (Parseval); columns but two stand for two."""
-    ends = float(half[..., 0].sum()) + float(half[..., -1].sum())
-    return (2 * float(half.sum()) - ends) / math.prod(size)
+@kernel
+def _sum_of_products(octant: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Sum weight times (real times real + imaginary times imaginary); columns but the two at the ends stand for two."""
+    n_z, n_y, n = first.shape
+    total = 0.0
+    for z in range(n_z):
+        for y in range(n_y):
+            weight, a, b = octant[min(z, n_z - z), min(y, n_y - y)], first[z, y], second[z, y]
+            row = 0.0
+            for x in range(0, n, 2):
+                row += weight[x // 2] * (a[x] * b[x] + a[x + 1] * b[x + 1])
+            ends = weight[0] * (a[0] * b[0] + a[1] * b[1])
+            ends += weight[n // 2 - 1] * (a[n - 2] * b[n - 2] + a[n - 1] * b[n - 1])
+            total += 2.0 * row - ends
+    return total
