@@ -65,7 +65,7 @@ class _Image:
         for v in which:
             part = GreyLevels(self.around.part(self.grey, v), self.grey.present, self.grey.highest)
             tables = pair_tables(part, self.spacing_xyz, self.settings, self.offsets, copies=2)
-            yield dense_tables(tables, kept, self.grey.present.size, copies=2)
+            yield dense_tables(tables, kept, self.grey, copies=2)
 
 
 def glcm_maps(

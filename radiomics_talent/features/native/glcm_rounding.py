@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from radiomics_talent.features.native.grey_levels import GreyLevels
     from radiomics_talent.features.native.neighbour_tables import PairTables
 
 RESUMMED = ("Imc2", "Correlation", "ClusterShade")
@@ -47,7 +48,7 @@ def hang_on_rounding(
     return np.stack([(rounded & 1 > 0).any(axis=1), (rounded & 2 > 0).any(axis=1), cancelled], axis=1)
 
 
-def dense_tables(tables: PairTables, used: NDArray[np.bool_], levels: int, copies: int = 1) -> NDArray[np.float64]:
+def dense_tables(tables: PairTables, used: NDArray[np.bool_], grey: GreyLevels, copies: int = 1) -> NDArray[np.float64]:
     """Return tables as PyRadiomics' ``P_glcm``, in the same layout in memory: NumPy's sums follow it.
 
     Parameters
@@ -56,35 +57,61 @@ def dense_tables(tables: PairTables, used: NDArray[np.bool_], levels: int, copie
         Co-occurrence matrices.
     used : ndarray of bool
         (tables,): those that PyRadiomics does not take out; NaN where they have no pair.
-    levels : int
-        Number of levels that are present.
+    grey : GreyLevels
+        The levels that they are of.
     copies : int
         Length of the first axis; more than one gives the layout of a map.
 
     Returns
     -------
     ndarray of float64
-        (copies, levels, levels, tables used), all copies alike.
+        (copies, levels present, levels present, tables used), all copies alike.
     """
+    levels = grey.present.size
     dense = np.zeros((copies, levels, levels, used.size))
     for t in range(used.size):
         entries = slice(tables.start[t], tables.start[t + 1])
         dense[:, tables.first[entries], tables.second[entries], t] = tables.share[entries]
     dense[:, :, :, np.diff(tables.start) == 0] = np.nan
-    dense = as_laid_out(dense)
-    return dense if used.all() else dense[:, :, :, used]
+    dense = as_laid_out(dense, grey, tables.merged)
+    if used.all():
+        return dense
+    return _as_deleted(dense[:, :, :, used], 3, int(np.count_nonzero(~used)))
 
 
-def as_laid_out(dense: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Copy tables into the layout in memory that taking levels out with ``numpy.delete`` leaves.
+def as_laid_out(dense: NDArray[np.float64], grey: GreyLevels, merged: int = 0) -> NDArray[np.float64]:
+    """Copy tables into the layout in memory that PyRadiomics' have.
 
     Parameters
     ----------
     dense : ndarray of float64
-        (copies, levels, levels, tables).
+        (copies, levels present, levels present, tables).
+    grey : GreyLevels
+        The levels that they are of.
+    merged : int
+        Number of angles whose weighted sum is the one table; 0 where each table is an angle's.
+
+    Returns
+    -------
+    ndarray of float64
+        The same numbers: the layout is what taking levels out with ``numpy.delete``, and the sum, leave.
     """
-    every = np.ones(dense.shape[1], dtype=np.bool_)
-    return dense[:, every][:, :, every]
+    absent = grey.highest - grey.present.size
+    if not merged:
+        return _as_deleted(_as_deleted(dense, 1, absent), 2, absent)
+    angles = _as_deleted(_as_deleted(np.zeros((*dense.shape[:3], merged)), 1, absent), 2, absent)
+    laid_out: NDArray[np.float64] = np.sum(angles * np.ones(merged), axis=3, keepdims=True)
+    laid_out[...] = dense
+    return laid_out
+
+
+def _as_deleted(array: NDArray[np.float64], axis: int, count: int) -> NDArray[np.float64]:
+    """Copy an array into the layout that ``numpy.delete`` of so many indices leaves: C's order for one alone."""
+    if count == 1:
+        return array.copy(order="F" if array.flags.fnc else "C")
+    every = np.ones(array.shape[axis], dtype=np.bool_)
+    deleted: NDArray[np.float64] = array[(slice(None),) * axis + (every,)]
+    return deleted
 
 
 def rounded_features(

@@ -51,12 +51,12 @@ def glcm_values(tables: PairTables, grey: GreyLevels, wanted: Collection[str]) -
     if "MCC" in wanted and grey.present.size > 1:
         squares, worth = second_eigenvalues(tables, grey.present.size)
         for t in np.flatnonzero(worth == INEXACT):
-            squares[t] = general_second_eigenvalue(dense_tables(tables, np.arange(used.size) == t, grey.present.size))
+            squares[t] = general_second_eigenvalue(dense_tables(tables, np.arange(used.size) == t, grey))
         values["MCC"] = float(np.sqrt(squares[used]).mean())
         again |= {"MCC"} if (worth == ROUNDED).any() else set()
     again &= set(wanted)
     if again:
-        values |= rounded_features(dense_tables(tables, used, grey.present.size), grey.present, again)
+        values |= rounded_features(dense_tables(tables, used, grey), grey.present, again)
     return {name: values[name] for name in wanted}
 
 

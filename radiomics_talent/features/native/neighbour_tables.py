@@ -37,12 +37,15 @@ class PairTables:
         (entries,): row and column, as indices into the levels that are present; those of a lesion ascend.
     share : ndarray of float64
         (entries,): probability of the pair of levels.
+    merged : int
+        Number of angles that are one table, with weights; 0 where each has its own.
     """
 
     start: NDArray[np.int64]
     first: NDArray[np.int32]
     second: NDArray[np.int32]
     share: NDArray[np.float64]
+    merged: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -238,13 +241,14 @@ def pair_tables(
         by_angle = by_angle + by_angle.transpose(1, 0, 2)
     # Both sums in the order that PyRadiomics' own have.
     merged = np.sum(by_angle * angle_weights(offsets, spacing_xyz, settings.weighting_norm), axis=2)
-    total = as_laid_out(np.repeat(merged[None, :, :, None], copies, axis=0)).sum(axis=(1, 2))[0, 0]
+    total = as_laid_out(np.repeat(merged[None, :, :, None], copies, axis=0), grey, len(offsets)).sum(axis=(1, 2))[0, 0]
     first, second = np.nonzero(merged)
     return PairTables(
         start=np.array([0, first.size]),
         first=first.astype(np.int32),
         second=second.astype(np.int32),
         share=merged[first, second] / total,
+        merged=len(offsets),
     )
 
 

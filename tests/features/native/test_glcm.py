@@ -126,7 +126,8 @@ def test_mcc_with_a_rare_level_has_pyradiomics_epsilon(rare):
     weighed = share / (np.outer(share.sum(axis=1), share.sum(axis=0)) + 2.0**-52)
     values, worth = second_eigenvalues(tables_of(pairs), 8)
     exact = np.sort(np.linalg.eigvals(weighed @ share.T).real)[-2]
-    general = general_second_eigenvalue(dense_tables(tables_of(pairs), np.ones(1, bool), 8))
+    grey = GreyLevels(np.zeros((1, 1, 1), np.int32), np.arange(1, 9), 8)
+    general = general_second_eigenvalue(dense_tables(tables_of(pairs), np.ones(1, bool), grey))
     assert general == pytest.approx(exact, rel=1e-12)
     assert worth[0] == (INEXACT if rare < 1 else FOUND)
     assert worth[0] == INEXACT or values[0] == pytest.approx(exact, rel=2e-10)
@@ -164,16 +165,21 @@ def test_mcc_of_two_alike_blocks_that_meet_through_a_third(apart):
     assert worth[0] == INEXACT or values[0] == pytest.approx(np.linalg.svd(scaled)[1][1] ** 2, rel=1e-10)
 
 
-def test_layout_in_memory_is_pyradiomics():
+@pytest.mark.parametrize("norm", [None, "no_weighting"])
+@pytest.mark.parametrize("shape", [(3, 4, 5), (1, 1, 60)], ids=["13 angles", "one angle"])
+@pytest.mark.parametrize("absent", [[], [2], [1, 3]], ids=["no level absent", "one absent", "two absent"])
+def test_layout_in_memory_is_pyradiomics(absent, shape, norm):
     pytest.importorskip("radiomics")
     from features.native.pyradiomics_values import images
     from radiomics.glcm import RadiomicsGLCM
 
-    values = np.random.default_rng(0).integers(0, 4, (3, 4, 5))
-    theirs = RadiomicsGLCM(*images(values, np.ones(values.shape, bool)), binWidth=1)
+    present = np.array([k for k in range(7) if k not in absent])
+    values = present[np.random.default_rng(0).integers(0, present.size, shape)]
+    theirs = RadiomicsGLCM(*images(values, np.ones(values.shape, bool)), binWidth=1, weightingNorm=norm)
     theirs._initCalculation()
-    grey = GreyLevels((values + 1).astype(np.int32), np.arange(1, 5), 4)
-    ours = dense_tables(pair_tables(grey, SPACING, TextureSettings()), np.ones(13, bool), 4)
+    grey = GreyLevels((values + 1).astype(np.int32), present + 1, 7)
+    tables = pair_tables(grey, SPACING, TextureSettings(weighting_norm=norm))
+    ours = dense_tables(tables, np.ones(tables.start.size - 1, bool), grey)
     np.testing.assert_array_equal(ours, theirs.P_glcm)
     assert ours.strides[1:] == theirs.P_glcm.strides[1:]
 
