@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,8 @@ def _settings(config: str, radius: int | None, outside: str) -> ExtractionSettin
             changes["initValue"] = float(outside)
         except ValueError as error:
             raise ConfigError(f"--outside {outside}: not a number; give 0, nan or another one") from error
+        if math.isinf(changes["initValue"]) and "inf" not in outside.lower():
+            raise ConfigError(f"--outside {outside}: larger than any number that an image holds; give a smaller one")
     return settings.model_copy(update={"voxelSetting": settings.voxelSetting.model_copy(update=changes)})
 
 

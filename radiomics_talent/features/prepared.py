@@ -120,7 +120,19 @@ def normalised(image: sitk.Image, scale: float, outliers: float | None) -> sitk.
         Factor afterwards.
     outliers : float or None
         Standard deviations at which values are clipped before `scale`.
+
+    Raises
+    ------
+    GeometryError
+        All voxels are equal.
     """
+    extremes = sitk.MinimumMaximumImageFilter()
+    extremes.Execute(image)
+    if extremes.GetMinimum() == extremes.GetMaximum():
+        raise GeometryError(
+            f"every voxel of the image is {extremes.GetMinimum():g}, which normalize cannot scale; see whether it is a "
+            "scan, or set normalize: false"
+        )
     image = sitk.Normalize(image)
     if outliers is not None:
         clipped = sitk.GetImageFromArray(np.clip(sitk.GetArrayViewFromImage(image), -outliers, outliers))

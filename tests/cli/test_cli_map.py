@@ -123,6 +123,7 @@ def test_threads_change_no_file(files, tmp_path):
         ((), 2, "--lesion is missing; the table holds P1/L1, P1/L2"),
         (("--lesion", "P1/L1", "--features", "glcm_Entropi"), 2, "these settings compute no such feature"),
         (("--lesion", "P1/L1", "--outside", "none"), 2, "--outside none: not a number"),
+        (("--lesion", "P1/L1", "--outside", "1e400"), 2, "--outside 1e400: larger than any number"),
         (("--lesion", "P1/L1", "--mask", "x.nii"), 2, "--mask, --label and --series go with --image"),
         (
             ("--lesion", "P1/L1", "--image", "x.nii"),

@@ -189,3 +189,12 @@ def test_an_absurd_number_of_grey_levels_is_refused_before_it_is_allocated(image
 def test_resegmentation_that_leaves_nothing(image, mask):
     with pytest.raises(MaskError, match="Resegmentation excluded too many voxels"):
         extract(image, mask, settings(setting={"resegmentRange": [5000, 6000]}))
+
+
+@pytest.mark.parametrize("name", ["native", "reference"])
+def test_a_constant_image_cannot_be_normalised(name):
+    image = sitk.GetImageFromArray(np.full((5, 6, 7), 40, np.int16))
+    mask = sitk.GetImageFromArray(np.pad(np.ones((3, 4, 5), np.uint8), 1))
+    asked = ExtractionSettings.model_validate({"engine": name, "setting": {"normalize": True}})
+    with pytest.raises(GeometryError, match="every voxel of the image is 40, which normalize cannot scale"):
+        extract(image, mask, asked)
