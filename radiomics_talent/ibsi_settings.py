@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -118,6 +118,11 @@ class IbsiSettings(FrozenSettings):
             return float(levels.lowest_hu)
         lowest = (self.resegmentation.range_hu or (None,))[0]
         return None if lowest is None else float(lowest)
+
+    def in_any_order(self) -> dict[str, Any]:
+        """Return, sorted and each once, what is listed: its order is that of columns, not of meaning."""
+        chosen = {name: names and sorted(set(names)) for name, names in (self.features or {}).items()}
+        return {"features": chosen or None, "aggregation": sorted(set(self.aggregation))}
 
     @property
     def plane_aggregation(self) -> tuple[str, ...]:

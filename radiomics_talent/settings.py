@@ -264,6 +264,8 @@ class ExtractionSettings(FrozenSettings):
         data = self.model_dump(mode="json")
         if self.ibsi is None:  # the hashes of settings that were there before it stay
             del data["ibsi"]
+        else:
+            data["ibsi"] |= self.ibsi.in_any_order()
         # Order of image types, classes and features is the order of columns, not of meaning: sort_keys drops it.
         data["imageType"] = {k: v.model_dump(mode="json", exclude_unset=True) for k, v in self.imageType.items()}
         data["featureClass"] = {k: v and sorted(set(v)) for k, v in data["featureClass"].items()}

@@ -173,7 +173,14 @@ def test_ibsi_presets_survive_their_own_record(name):
     assert preset.ibsi is not None
     again = ExtractionSettings.model_validate(preset.canonical())
     assert again.hash == preset.hash
-    assert again.ibsi == preset.ibsi
+    assert again.canonical() == preset.canonical()
+
+
+def test_the_order_of_features_and_aggregations_does_not_change_the_hash():
+    one = ibsi(aggregation=["3D_avg", "2D_avg"], features={"glcm": ["Contrast", "Id"], "ivh": None})
+    other = ibsi(aggregation=["2D_avg", "3D_avg", "2D_avg"], features={"ivh": None, "glcm": ["Id", "Contrast", "Id"]})
+    assert one.hash == other.hash
+    assert ibsi(aggregation=["2D_avg"], features={"glcm": ["Contrast", "Id"], "ivh": None}).hash != one.hash
 
 
 @pytest.mark.parametrize(

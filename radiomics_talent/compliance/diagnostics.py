@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from radiomics_talent.features.ibsi.processing import grid_of, lesion_of, prepare_ibsi
 from radiomics_talent.imaging.geometry import Box, Geometry
-from radiomics_talent.imaging.interpolation import interpolated_image
+from radiomics_talent.imaging.interpolation import interpolated_image, whole_hu
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def diagnostics(image: sitk.Image, lesion: LesionVoxels, settings: IbsiSettings)
         image, grid, Box((0, 0, 0), grid.geometry.size), asked.interpolator if asked else "nearest"
     )
     if asked and asked.round_hu:
-        np.rint(whole, out=whole)
+        whole = whole_hu(whole)
     around = processed.image_zyx[processed.box.slices_zyx]
     drawn, morphological, intensity = lesion.voxels_zyx, processed.morphological_zyx, processed.intensity_zyx
     return {

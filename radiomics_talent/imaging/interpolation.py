@@ -1,7 +1,8 @@
 """Interpolation as IBSI 1 asks for it: a scan and a lesion on a grid of another spacing along the same axes.
 
 Zwanenburg et al., IBSI reference manual v11, section 2.4 (VTM2). Positions are counted in voxels of the scan, from the
-whole scan's grid, so that a lesion's values do not depend on how much of the scan around it is looked at.
+whole scan's grid, so that a lesion's values do not depend on how much of the scan around it is looked at (those of the
+cubic spline but for rounding).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _WHOLE = 1e-6
 """Voxels: a count or a position that is as near as this to a whole number is that number; spacings carry no more."""
 _SLACK = 1e-9
-"""What rounding may take from a mask's fraction: half a voxel computed in another order is still half a voxel."""
+"""What rounding may take from a half, of a voxel or of a HU: computed in another order it is still a half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,23 @@ def interpolated_image(
     return _interpolated(values, source, grid, part, interpolator)
 
 
+def whole_hu(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round interpolated intensities to whole HU (IBSI 68QD).
+
+    Parameters
+    ----------
+    values : ndarray of float64
+        Intensities.
+
+    Returns
+    -------
+    ndarray of float64
+        Whole numbers. Halves are rounded up, and what is a half but for rounding is one: between voxels at common
+        spacings halves are frequent, and the last bit (the order of the scan's slices, the machine) must not decide.
+    """
+    return np.asarray(np.floor(values + (0.5 + _SLACK)))
+
+
 def interpolated_lesion(
     lesion: LesionVoxels, grid: AlignedGrid, interpolator: Literal["linear", "nearest"], threshold: float = 0.5
 ) -> LesionVoxels | None:
@@ -208,7 +226,7 @@ def _along(
     """Interpolate along one axis of an array, at positions that ascend."""
     last = values.shape[array_axis] - 1
     if interpolator == "nearest":
-        return np.asarray(np.take(values, np.floor(along + 0.5).astype(np.intp), axis=array_axis))
+        return np.asarray(np.take(values, np.floor(along + (0.5 + _SLACK)).astype(np.intp), axis=array_axis))
     below = np.minimum(np.floor(along).astype(np.intp), max(last - 1, 0))
     share = along - below
     lower: NDArray[np.float64] = np.take(values, below, axis=array_axis)

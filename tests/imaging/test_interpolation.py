@@ -160,6 +160,15 @@ def test_a_lesion_is_where_its_whole_mask_would_be(seed, old, new, kind):
         np.testing.assert_array_equal(sitk.GetArrayFromImage(found.as_mask()) == 1, whole)
 
 
+def test_nearest_neighbours_halfway_are_taken_from_above():
+    """3 mm to 2 mm: every third slice lies exactly between two, and rounding must not choose."""
+    image = scan(np.arange(60, dtype=np.int16).reshape(60, 1, 1), (1.0, 1.0, 3.0))
+    grid = aligned_grid(Geometry.of(image), (0, 0, 2), "corner")
+    found = interpolated_image(image, grid, everywhere(grid), "nearest").ravel()
+    # Point k lies at (2 k + 1) / 3 - 1 / 2 voxels; rounded half up that is (2 k + 1) / 3 without its fraction.
+    np.testing.assert_array_equal(found, [(2 * k + 1) // 3 for k in range(90)])
+
+
 def test_a_lesion_smaller_than_the_new_voxels_is_gone():
     lesion = lesion_of(np.pad(np.ones((1, 1, 1)), 4), Geometry((9, 9, 9), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
     assert interpolated_lesion(lesion, aligned_grid(lesion.geometry, (4, 4, 4), "corner"), "linear") is None

@@ -122,7 +122,7 @@ def _features(
     if feature_class in _MATRICES:
         _check_levels(lesion)
     if feature_class in _DIRECTED:
-        return {how: _DIRECTED[feature_class](lesion, how, names) for how in settings.aggregation}
+        return {how: _DIRECTED[feature_class](lesion, how, names) for how in dict.fromkeys(settings.aggregation)}
     if feature_class in _UNDIRECTED:
         return {how: _UNDIRECTED[feature_class](lesion, how, names) for how in settings.plane_aggregation}
     if feature_class == "ivh":

@@ -31,7 +31,7 @@ class IbsiLesion:
     levels_zyx : ndarray of int32
         Grey levels, 1 to `n_levels` in the intensity mask, 0 elsewhere.
     n_levels : int
-        Number of grey levels of the discretisation, present or not: IBSI's N_g.
+        IBSI's N_g: the highest grey level that occurs, which with a fixed bin number is that number.
     """
 
     image_zyx: NDArray[np.float64]

@@ -16,7 +16,7 @@ from radiomics_talent.features.ibsi.volume_histogram import VolumeHistogram
 from radiomics_talent.features.prepared import Prepared
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.intensities import fixed_bin_number, fixed_bin_size, kept_intensities
-from radiomics_talent.imaging.interpolation import aligned_grid, interpolated_image, interpolated_lesion
+from radiomics_talent.imaging.interpolation import aligned_grid, interpolated_image, interpolated_lesion, whole_hu
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,13 +73,16 @@ def prepare_ibsi(image: sitk.Image, lesion: LesionVoxels, settings: IbsiSettings
     x, y, z = (math.ceil(_MARGIN_MM / spacing) for spacing in grid.geometry.spacing_mm)
     region = moved.box.padded((x, y, z), grid.geometry.size)
     values = interpolated_image(image, grid, region, asked.interpolator if asked else "nearest")
-    if not np.isfinite(values).all():
-        raise GeometryError("the image holds NaN or infinite values in the lesion or next to it; convert it again")
+    box = moved.box.seen_from(region)
+    looks_around = settings.features is None or "localintensity" in settings.features
+    if looks_around:
+        _check_finite(values, "in the lesion or next to it (within 7 mm, where local intensity looks)")
+    _check_finite(values[box.slices_zyx], "in the lesion's box")
     if asked and asked.round_hu:
-        np.rint(values, out=values)
+        values = whole_hu(values)
     part = sitk.GetImageFromArray(values)
     grid.geometry.crop(region).put_on(part)
-    return Prepared(part, moved.crop(), moved.box.seen_from(region), time.perf_counter() - started)
+    return Prepared(part, moved.crop(), box, time.perf_counter() - started)
 
 
 def lesion_of(prepared: Prepared, settings: IbsiSettings) -> IbsiLesion:
@@ -107,10 +110,7 @@ def lesion_of(prepared: Prepared, settings: IbsiSettings) -> IbsiLesion:
     kept = kept_intensities(inside, (low, high), keeps.outliers_sd)
     left = int(np.count_nonzero(kept))
     if left < settings.minimum_voxels:
-        raise MaskError(
-            f"resegmentation leaves {left} of {inside.size} voxels, and at least {settings.minimum_voxels} are needed "
-            f"(intensities {inside.min():g} to {inside.max():g}); widen ibsi.resegmentation, or leave the lesion out"
-        )
+        raise MaskError(_too_few(left, inside, settings))
     intensity = np.zeros_like(morphological)
     intensity[morphological] = kept
     levels = np.zeros(morphological.shape, dtype=np.int32)
@@ -128,6 +128,22 @@ def lesion_of(prepared: Prepared, settings: IbsiSettings) -> IbsiLesion:
     )
 
 
+def _check_finite(values: NDArray[np.float64], where: str) -> None:
+    count = int(np.count_nonzero(~np.isfinite(values)))
+    if count:
+        raise GeometryError(f"the image holds {count} NaN or infinite values {where}; export or convert the scan again")
+
+
+def _too_few(left: int, inside: NDArray[np.float64], settings: IbsiSettings) -> str:
+    needed = f"at least {settings.minimum_voxels} are needed (minimum_voxels)"
+    if left == inside.size:
+        return f"the lesion has {left} voxels, {needed}; leave it out"
+    return (
+        f"resegmentation leaves {left} of {inside.size} voxels, {needed}; intensities are {inside.min():g} to "
+        f"{inside.max():g}: widen ibsi.resegmentation, or leave the lesion out"
+    )
+
+
 def volume_histogram_of(lesion: IbsiLesion, settings: IbsiSettings) -> VolumeHistogram:
     """Return the intensity-volume histogram of a lesion in the levels that the settings ask for.
 
@@ -136,12 +152,18 @@ def volume_histogram_of(lesion: IbsiLesion, settings: IbsiSettings) -> VolumeHis
     Raises
     ------
     ExtractionError
-        There are more than `MOST_LEVELS` levels.
+        There are more than `MOST_LEVELS` levels; or, without discretisation, intensities are not whole.
     """
     values = sorted_intensities(lesion)
     asked = settings.ivh_discretisation
     low, high = settings.resegmentation.range_hu or (None, None)
     if asked is None:
+        odd = values[values != np.rint(values)]
+        if odd.size:
+            raise ExtractionError(
+                f"without ibsi.ivh_discretisation every whole intensity is a level of the intensity-volume histogram, "
+                f"but one is {odd[0]:g}; set ibsi.ivh_discretisation, or leave ivh out of ibsi.features"
+            )
         lowest = float(values.min()) if low is None else float(low)
         highest = float(values.max()) if high is None else float(high)
         _check_number(highest - lowest + 1, "ibsi.ivh_discretisation")

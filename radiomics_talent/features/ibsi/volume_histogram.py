@@ -45,9 +45,10 @@ def ivh_features(histogram: VolumeHistogram, wanted: Collection[str]) -> dict[st
     Returns
     -------
     dict of str to float
-        In the order of `wanted`; intensities in the unit of the histogram. Of a single level, every voxel is at least
-        as intense as any share of the range, and the area under the curve is NaN. Where more than x % of the lesion
-        have the highest level, the intensity at x % volume is the level above it, which no voxel has.
+        In the order of `wanted`; intensities in the unit of the histogram. Of a lesion of one intensity the area under
+        the curve is NaN; where there can be no other level, every voxel is at least as intense as any share of the
+        range. Where more than x % of the lesion have the highest level, the intensity at x % volume is the level above
+        it, which no voxel has.
     """
     return {name: float(_FEATURES[name](histogram)) for name in wanted}
 
@@ -69,7 +70,7 @@ def _intensity(h: VolumeHistogram, share: float) -> float:
 
 def _area(h: VolumeHistogram) -> float:
     """9CMM: the area under the volume fraction as a function of the intensity fraction, by trapezoids."""
-    if h.highest <= h.lowest:
+    if h.highest <= h.lowest or h.values[0] == h.values[-1]:
         return math.nan
     n = round((h.highest - h.lowest) / h.step) + 1
     level = np.clip(np.floor((h.values - h.lowest) / h.step + 1e-9).astype(np.int64), 0, n - 1)

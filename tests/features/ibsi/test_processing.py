@@ -46,8 +46,19 @@ def test_hu_are_rounded_after_interpolation_and_only_then():
     image, mask = ball()
     rounded = processed(image, mask, settings(interpolation=CUBES)).image_zyx
     exact = processed(image, mask, settings(interpolation={**CUBES, "round_hu": False})).image_zyx
-    np.testing.assert_array_equal(rounded, np.rint(exact))
+    np.testing.assert_array_equal(rounded, np.floor(exact + 0.5 + 1e-9))
     assert (exact != rounded).any()
+
+
+@pytest.mark.parametrize("spacing", [(0.7, 0.7, 2.0), (0.75, 0.75, 1.5)])
+def test_the_last_bit_of_a_half_decides_nothing(spacing):
+    """Between voxels of these spacings halves are frequent, and a scan turned over computes them in another order."""
+    image, mask = ball(spacing=spacing)
+    asked = settings(interpolation=CUBES, resegmentation={"range_hu": [-100, 300]})
+    turned = [one[::-1, ::-1, ::-1] for one in (image, mask)]
+    here, there = processed(image, mask, asked), processed(*turned, asked)
+    np.testing.assert_array_equal(here.image_zyx, there.image_zyx[::-1, ::-1, ::-1])
+    np.testing.assert_array_equal(here.levels_zyx, there.levels_zyx[::-1, ::-1, ::-1])
 
 
 def test_resegmentation_leaves_the_morphological_mask_alone():
@@ -79,14 +90,29 @@ def test_intensities_that_are_no_levels_are_refused(values):
 
 def test_a_lesion_emptied_by_resegmentation_is_refused():
     with pytest.raises(
-        MaskError, match=r"resegmentation leaves 0 of 3 voxels, and at least 1 are needed \(intensities -50 to 2"
+        MaskError, match=r"leaves 0 of 3 voxels, at least 1 are needed .*intensities are -50 to 20: widen"
     ):
         processed(*images([[[-50, 0, 20]]]), settings(resegmentation={"range_hu": [300, 400]}))
 
 
 def test_too_few_voxels_are_refused():
-    with pytest.raises(MaskError, match="leaves 2 of 3 voxels, and at least 3"):
+    with pytest.raises(MaskError, match="leaves 2 of 3 voxels, at least 3 are needed"):
         processed(*images([[[5, 7, 900]]]), settings(resegmentation={"range_hu": [0, 100]}, minimum_voxels=3))
+
+
+def test_a_lesion_that_was_small_from_the_start_is_not_told_to_resegment():
+    with pytest.raises(
+        MaskError, match=r"^the lesion has 3 voxels, at least 4 are needed \(minimum_voxels\); leave it out$"
+    ):
+        processed(*images([[[5, 7, 90]]]), settings(minimum_voxels=4))
+
+
+def test_intensities_that_are_not_whole_need_levels_of_the_volume_histogram():
+    image, mask = images(np.linspace(0, 1, 27).reshape(3, 3, 3))
+    with pytest.raises(ExtractionError, match=r"but one is 0\.0384615; set ibsi\.ivh_discretisation"):
+        extract(image, mask, settings())
+    fine = settings(ivh_discretisation={"bin_width": 0.01, "lowest_hu": 0})
+    assert extract(image, mask, fine)["original_ivh_VolumeFraction10"] == pytest.approx(24 / 27)
 
 
 def test_intensities_below_the_first_level_are_refused():
@@ -105,6 +131,14 @@ def test_what_is_not_finite_is_refused(value, where):
     for interpolation in (None, {"spacing_mm": [0.5, 0.5, 0.5], "interpolator": "cubic-spline"}):
         with pytest.raises(GeometryError, match="NaN or infinite values in the lesion or next to it"):
             processed(*images(values, mask), settings(interpolation=interpolation))
+
+
+def test_only_local_intensity_looks_beside_the_lesion():
+    values = np.full((5, 5, 5), 40.0)
+    values[0, 2, 2] = np.nan
+    mask = np.zeros((5, 5, 5))
+    mask[1:4, 1:4, 1:4] = 1
+    assert extract(*images(values, mask), settings(features={"firstorder": None}))["original_firstorder_Mean"] == 40
 
 
 def test_more_than_65536_levels_are_refused():
