@@ -20,7 +20,7 @@ from report import print_rows
 from synthetic_scans import synthetic_scan
 
 from radiomics_talent import ExtractionSettings, extract
-from radiomics_talent.features.native.warm_up import warm_up
+from radiomics_talent.features.warm_up import warm_up
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels
 

@@ -14,7 +14,7 @@ from radiomics_talent import extract
 from radiomics_talent.features import reference
 from radiomics_talent.features.engine import prepare
 from radiomics_talent.features.native import compute as native
-from radiomics_talent.features.native.warm_up import warm_up as compile_native
+from radiomics_talent.features.warm_up import warm_up as compile_native
 
 if TYPE_CHECKING:
     import argparse

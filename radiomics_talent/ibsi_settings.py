@@ -4,29 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from radiomics_talent.feature_dictionary import ibsi_names
-from radiomics_talent.presets import refuse_unknown
+from radiomics_talent.presets import FrozenSettings, Positive, refuse_unknown
 
 Aggregation = Literal["2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb"]
-Positive = Annotated[int | float, Field(gt=0)]
-
-
-class FrozenSettings(BaseModel):
-    """Settings that cannot be changed, with no key that is not known and no true where a number belongs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
-        # Pydantic would take true for 1, and so would a reader of the settings not know what was meant.
-        annotation = cls.model_fields[info.field_name or ""].annotation
-        given = value if isinstance(value, list | tuple) else (value,)
-        if annotation is not bool and any(isinstance(v, bool) for v in given):
-            raise ValueError(f"expected a number, a text or a list, not true or false (got {value!r})")
-        return value
 
 
 # fmt: off

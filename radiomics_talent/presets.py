@@ -1,14 +1,14 @@
-"""YAML files of settings: finding the shipped ones, reading, and saying in one sentence what is wrong."""
+"""YAML files of settings: their common base, finding the shipped ones, reading, and one sentence for what is wrong."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from radiomics_talent.errors import ConfigError
 
@@ -21,6 +21,23 @@ NO_MODEL = "no model here (model.yaml is missing); name the folder that train wr
 _MOST_WORDS = 6
 """So many known words are listed even where the nearest one is named."""
 M = TypeVar("M", bound=BaseModel)
+Positive = Annotated[int | float, Field(gt=0)]
+
+
+class FrozenSettings(BaseModel):
+    """Settings that cannot be changed, with no key that is not known and no true where a number belongs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        # Pydantic would take true for 1, and so would a reader of the settings not know what was meant.
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        given = value if isinstance(value, list | tuple) else (value,)
+        if annotation is not bool and any(isinstance(v, bool) for v in given):
+            raise ValueError(f"expected a number, a text or a list, not true or false (got {value!r})")
+        return value
 
 
 def find_preset(kind: str, name: str | Path) -> Path:

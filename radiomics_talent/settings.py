@@ -17,8 +17,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from radiomics_talent.errors import ConfigError
 from radiomics_talent.feature_dictionary import pyradiomics_names
-from radiomics_talent.ibsi_settings import FrozenSettings, IbsiSettings, Positive
-from radiomics_talent.presets import find_preset, read_yaml, refuse_unknown, validated
+from radiomics_talent.ibsi_settings import IbsiSettings
+from radiomics_talent.presets import FrozenSettings, Positive, find_preset, read_yaml, refuse_unknown, validated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,18 +135,13 @@ class MaskSettings(FrozenSettings):
         return value
 
 
-def feature_names() -> dict[str, tuple[str, ...]]:
-    """Return every PyRadiomics feature name by class, deprecated ones included."""
-    return pyradiomics_names()
-
-
 def _original_alone() -> dict[ImageTypeName, PyRadiomicsSettings]:
     return {"Original": PyRadiomicsSettings()}
 
 
 def _classes_by_default(*, force_2d: bool) -> dict[str, tuple[str, ...] | None]:
     # PyRadiomics enables shape2D too, but only computes it with force2D.
-    return {name: None for name in feature_names() if force_2d or name != "shape2D"}
+    return {name: None for name in pyradiomics_names() if force_2d or name != "shape2D"}
 
 
 class ExtractionSettings(FrozenSettings):
@@ -215,7 +210,7 @@ class ExtractionSettings(FrozenSettings):
     def _known_features(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
-        known = feature_names()
+        known = pyradiomics_names()
         refuse_unknown("feature class", value, known)
         for name, features in value.items():
             if isinstance(features, list | tuple):

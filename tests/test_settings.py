@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radiomics_talent.errors import ConfigError
+from radiomics_talent.feature_dictionary import pyradiomics_names
 from radiomics_talent.presets import find_preset, list_presets, validated
-from radiomics_talent.settings import ExtractionSettings, PyRadiomicsSettings, feature_names, with_engine
+from radiomics_talent.settings import ExtractionSettings, PyRadiomicsSettings, with_engine
 
 
 def settings_from(tmp_path: Path, text: str) -> ExtractionSettings:
@@ -132,7 +133,7 @@ def test_a_wavelet_that_is_off_is_not_judged(tmp_path):
 @given(
     width=st.floats(0.1, 500),
     pad=st.integers(0, 60),
-    classes=st.lists(st.sampled_from(sorted(feature_names())), min_size=1, unique=True),
+    classes=st.lists(st.sampled_from(sorted(pyradiomics_names())), min_size=1, unique=True),
     sigma=st.lists(st.floats(0.5, 8), min_size=1, max_size=4),
 )
 def test_a_round_trip_keeps_the_hash(width, pad, classes, sigma):

@@ -16,7 +16,7 @@ def compile_engine(settings: ExtractionSettings) -> None:
 
     if engine_of(settings) == "reference" or not is_installed("native"):
         return
-    from radiomics_talent.features.native.warm_up import warm_up
+    from radiomics_talent.features.warm_up import warm_up
 
     seconds = warm_up(
         lambda: typer.echo(

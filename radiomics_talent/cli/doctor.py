@@ -151,7 +151,7 @@ def _native() -> Item:
     if failure:
         mend = "python -m pip install --upgrade --force-reinstall numba"
         return Item("engines", "native", f"Numba {version}: {failure}", ok=False, mend=mend)
-    from radiomics_talent.features.native.warm_up import is_warm
+    from radiomics_talent.features.warm_up import is_warm
 
     state = "compiled" if is_warm() else "compiles at the first extraction, about a minute, once on this machine"
     return Item("engines", "native", f"Numba {version}: {state}")

@@ -95,8 +95,8 @@ def _phantoms(data: Path | None, form: str, chosen: Sequence[str]) -> dict[str, 
     on_ct = [name for name in chosen if name != "digital"]
     if data is None and form:
         raise ConfigError("--form goes with --data, which names the folder of the CT phantom")
+    folder = None if data is None else ibsi_phantoms.find_ct_phantom(data)
     if data is not None and on_ct:
-        folder = ibsi_phantoms.find_ct_phantom(data)
         if folder is None:
             raise ConfigError(f"the CT phantom is not in it; {ibsi_phantoms.WHERE_TO_GET_IT}", where=str(data))
         phantom = ibsi_phantoms.load_ct_phantom(folder, form or None)  # type: ignore[arg-type]  # checked above

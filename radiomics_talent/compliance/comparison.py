@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from radiomics_talent.compliance.phantoms import Phantom
 
 Status = Literal["pass", "fail", "not computed", "no consensus"]
-Key = tuple[str, str, str]
-"""Family with its aggregation, feature, and the aggregation's short name: what tells a configuration's values apart."""
+Key = tuple[str, str, str, str]
+"""Family with its aggregation, feature, IBSI code, and the aggregation's short name."""
 
 CONFIGURATIONS = ("digital", "A", "B", "C", "D", "E")
 """IBSI 1's: the digital phantom, and five ways to process the CT phantom."""
@@ -64,7 +64,7 @@ def settings_of(config: str) -> ExtractionSettings:
     return ExtractionSettings.from_yaml(f"ibsi-{config.lower()}")
 
 
-def computed_values(config: str, phantom: Phantom) -> dict[Key, tuple[str, float]]:
+def computed_values(config: str, phantom: Phantom) -> dict[Key, float]:
     """Compute every feature of a configuration.
 
     Parameters
@@ -77,28 +77,26 @@ def computed_values(config: str, phantom: Phantom) -> dict[Key, tuple[str, float
     Returns
     -------
     dict
-        IBSI code and value, by family, feature and aggregation; the diagnostics first, but for the digital phantom,
-        of which IBSI has none.
+        Values; the diagnostics first, but for the digital phantom, of which IBSI has none.
     """
     settings = settings_of(config)
     asked = settings.ibsi
     assert asked is not None, "the presets are of this chain"
-    found: dict[Key, tuple[str, float]] = {}
+    found: dict[Key, float] = {}
     if config != "digital":
-        found = {(*key, ""): ("", value) for key, value in diagnostics(phantom.image, phantom.lesion, asked).items()}
+        described = diagnostics(phantom.image, phantom.lesion, asked)
+        found = {(family, name, "", ""): value for (family, name), value in described.items()}
     for column, value in extract(phantom.image, phantom.lesion, settings).items():
         name, definition = ColumnName.parse(column), definition_of(column)
         assert definition is not None, "the dictionary has every feature of the chain"
         family = definition.ibsi_family
         if name.aggregation:
             family = f"{family} ({_AGGREGATIONS[name.aggregation]})"
-        found[family, definition.ibsi_name, name.aggregation] = (definition.ibsi_code, value)
+        found[family, definition.ibsi_name, definition.ibsi_code, name.aggregation] = value
     return found
 
 
-def compare(
-    config: str, ours: Mapping[Key, tuple[str, float]], reference: Iterable[ReferenceValue]
-) -> list[Comparison]:
+def compare(config: str, ours: Mapping[Key, float], reference: Iterable[ReferenceValue]) -> list[Comparison]:
     """Hold a configuration's values against the consensus.
 
     Parameters
@@ -119,10 +117,9 @@ def compare(
     found = []
     for value in reference:
         if value.config == config:
-            key = (value.feature_family, value.feature, value.aggregation)
-            _, computed = left.pop(key, ("", math.nan))
-            found.append(_compared(value, computed))
-    for (family, feature, aggregation), (code, computed) in left.items():
+            key = (value.feature_family, value.feature, value.ibsi_code, value.aggregation)
+            found.append(_compared(value, left.pop(key, math.nan)))
+    for (family, feature, code, aggregation), computed in left.items():
         found.append(_compared(ReferenceValue(config, family, feature, code, aggregation, None, None), computed))
     return found
 

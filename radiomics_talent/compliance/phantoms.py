@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _CT_FOLDERS = ("ct_phantom", "ibsi_1_ct_radiomics_phantom")
 """What IBSI's own repository (github.com/theibsi/data_sets) calls the folder, and a shorter name."""
 _ROI = "GTV-1"
+_CT_SIZE = (204, 201, 60)
 WHERE_TO_GET_IT = (
     "fetch ibsi_1_ct_radiomics_phantom from github.com/theibsi/data_sets (CC BY-NC 3.0, so it cannot come with this "
     "program) and name the folder that holds it with --data"
@@ -87,7 +88,7 @@ def load_ct_phantom(folder: Path, form: Literal["nifti", "dicom"] | None = None)
     Raises
     ------
     ConfigError
-        It is not there in that form.
+        It is not there in that form, or it is another image.
     InputError
         It cannot be read.
     """
@@ -106,4 +107,9 @@ def load_ct_phantom(folder: Path, form: Literal["nifti", "dicom"] | None = None)
         label=_ROI if chosen == "dicom" else "",
     )
     case = load_case(row)
+    if case.image.GetSize() != _CT_SIZE:
+        raise ConfigError(
+            f"an image of {case.image.GetSize()} voxels, and IBSI's CT phantom has {_CT_SIZE}; {WHERE_TO_GET_IT}",
+            where=str(image),
+        )
     return Phantom(case.image, case.voxels)

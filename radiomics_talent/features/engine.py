@@ -142,7 +142,7 @@ def make_ready(settings: ExtractionSettings, *, verify: bool = False) -> None:
                 f"{asked} needs {package}, which is not installed; `radiomics-talent doctor` says how{other}"
             )
     if chosen != "reference" or verify:
-        import_module("radiomics_talent.features.native.warm_up").warm_up()
+        import_module("radiomics_talent.features.warm_up").warm_up()
 
 
 def load(settings: ExtractionSettings) -> None:
@@ -156,7 +156,7 @@ def load(settings: ExtractionSettings) -> None:
     engine = engine_of(settings)
     _engine(engine)
     if engine != "reference":
-        import_module("radiomics_talent.features.native.rehearsal").rehearse(settings)
+        import_module("radiomics_talent.features.rehearsal").rehearse(settings)
 
 
 def is_installed(engine: Engine) -> bool:

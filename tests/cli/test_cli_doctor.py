@@ -98,7 +98,7 @@ def test_engines_that_do_not_import(monkeypatch):
 
 @pytest.mark.parametrize(("warm", "value"), [(True, ": compiled"), (False, ": compiles at the first extraction")])
 def test_native_says_whether_it_is_compiled(monkeypatch, warm, value):
-    monkeypatch.setattr("radiomics_talent.features.native.warm_up.is_warm", lambda: warm)
+    monkeypatch.setattr("radiomics_talent.features.warm_up.is_warm", lambda: warm)
     monkeypatch.setattr(doctor, "_FIND_NATIVE", "pass")
     assert doctor._native().ok
     assert value in doctor._native().value

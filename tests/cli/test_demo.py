@@ -34,7 +34,7 @@ def test_everything_named_is_there(result):
     out, ran, _ = result
     assert ran.exit_code == 0, ran.output
     listed = re.findall(r"^  (\S+)  ", ran.stdout[ran.stdout.index("Done in") :], flags=re.MULTILINE)
-    assert len(listed) == 16
+    assert len(listed) == 17
     assert all((out / name).exists() for name in listed)
 
 

@@ -23,7 +23,7 @@ from radiomics_talent.dicom.ct import load_ct
 from radiomics_talent.dicom.headers import quiet_pydicom
 from radiomics_talent.dicom.selection import find_series_files
 from radiomics_talent.errors import ConfigError, InputError
-from radiomics_talent.feature_dictionary import definition_of, ibsi_names
+from radiomics_talent.feature_dictionary import definition_of, ibsi_names, pyradiomics_names
 from radiomics_talent.reporting.dicom_sr import SrLesion, write_patient_sr
 from radiomics_talent.reporting.dicom_sr_codes import IBSI, PRIVATE, PRIVATE_CODES, UNITS, feature_concept
 from radiomics_talent.scoring.score_report import (
@@ -38,7 +38,7 @@ from radiomics_talent.scoring.score_report import (
     ScoreReport,
     ScoringFailure,
 )
-from radiomics_talent.settings import ExtractionSettings, feature_names
+from radiomics_talent.settings import ExtractionSettings
 
 FEATURES = {
     "original_shape_MeshVolume": 123456.78901234567,
@@ -564,7 +564,7 @@ def test_nothing_is_half_written(code, text, failing, dcmqi, tmp_path, monkeypat
 
 def test_every_feature_of_the_dictionary_has_codes_of_its_own():
     seen = set()
-    for feature_class, names in feature_names().items():
+    for feature_class, names in pyradiomics_names().items():
         for name in names:
             concept = feature_concept(f"original_{feature_class}_{name}")
             assert len(concept.name.meaning) <= 64
@@ -572,9 +572,11 @@ def test_every_feature_of_the_dictionary_has_codes_of_its_own():
             assert concept.unit.scheme_designator == "UCUM"
             assert concept.image_type is None
             seen.add((concept.name.scheme_designator, concept.name.value))
-    assert len(seen) == sum(map(len, feature_names().values()))
+    assert len(seen) == sum(map(len, pyradiomics_names().values()))
     filtered = {
-        feature_concept(f"wavelet-LLH_{c}_{n}").name.CodeValue for c, names in feature_names().items() for n in names
+        feature_concept(f"wavelet-LLH_{c}_{n}").name.CodeValue
+        for c, names in pyradiomics_names().items()
+        for n in names
     }
     assert len(filtered) == len(seen)
 

@@ -1,4 +1,4 @@
-"""Compile the native engine once a machine, before many processes need it at once.
+"""Compile the loops of the feature engines once a machine, before many processes need it at once.
 
 A stamp in the user's cache folder says that everything is compiled for this processor, Python, Numba and source. It
 costs milliseconds to look at, and needs no import of Numba. While one process compiles, others wait for it.
@@ -56,7 +56,7 @@ def warm_up(announce: Callable[[], None] | None = None) -> float:
     started = time.perf_counter()
     with _alone():
         if not is_warm():  # another process may have done it in the meantime
-            import_module("radiomics_talent.features.native.rehearsal").compute_everything()
+            import_module("radiomics_talent.features.rehearsal").compute_everything()
             _leave_stamp()
     return time.perf_counter() - started
 
@@ -93,7 +93,7 @@ def _alone() -> Iterator[None]:
 def _stamp() -> Path:
     """Return the place of the stamp, whose name is a hash of everything that machine code depends on."""
     digest = hashlib.sha256()
-    package = Path(__file__).resolve().parents[2]
+    package = Path(__file__).resolve().parents[1]
     for folder in _FOLDERS:
         for source in sorted((package / folder).glob("*.py")):
             digest.update(f"{source}\n".encode() + source.read_bytes())

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from radiomics_talent.features.native import warm_up
+from radiomics_talent.features import warm_up
 
 WARM_UP = """
 import json, sys
-from radiomics_talent.features.native.warm_up import is_warm, warm_up
+from radiomics_talent.features.warm_up import is_warm, warm_up
 before, told = is_warm(), []
 seconds = warm_up(lambda: told.append(1))
 from radiomics_talent.imaging.compiled import n_compiled
