@@ -14,6 +14,9 @@ from radiomics_talent.imaging.geometry import Box
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_COLUMNS = 8
+"""Columns of a spectrum that are held at once: few enough for the cache, enough for a cache line each."""
+
 
 def moran_and_geary(
     image_zyx: NDArray[np.float64], mask_zyx: NDArray[np.bool_], spacing_xyz: tuple[float, float, float]
@@ -46,55 +49,63 @@ def moran_and_geary(
     if box is None or values.size < 2 or values.min() == values.max():
         return math.nan, math.nan
     part = tuple(slice(low, up) for low, up in zip(box.lower[::-1], box.upper[::-1], strict=True))
-    inside = mask_zyx[part].astype(np.float64)
-    centred = values - values.mean()
+    inside = mask_zyx[part]
     standard = np.zeros(inside.shape)
-    standard[mask_zyx[part]] = centred / math.sqrt(np.square(centred).mean())
+    standard[inside] = values - values.mean()
+    standard /= math.sqrt(np.square(standard[inside]).mean())
     size = [2 * fft.next_fast_len(n, real=True) for n in inside.shape]  # no lag of a lesion wraps around
-    octant = _weight_octant(size, spacing_xyz[::-1])
-    of_standard = _spectrum(standard, size)
-    products = _weighed(octant, of_standard, of_standard)
-    del of_standard
-    ones = _spectrum(inside, size)
-    pairs = _weighed(octant, ones, ones)
-    squared = _weighed(octant, ones, _spectrum(np.square(standard), size))
+    weights = _weight_octant(size, spacing_xyz[::-1])
+    (products,) = _sums_over_pairs(weights, size, standard)
+    squared, pairs = _sums_over_pairs(weights, size, np.square(standard, out=standard), inside.astype(np.float64))
     return products / pairs, (values.size - 1) / values.size * (squared - products) / pairs
 
 
 def _weight_octant(size: list[int], spacing: tuple[float, ...]) -> NDArray[np.float64]:
-    """Return an octant of the transform of 1 / distance, 0 at none; the weights are even, so it is a cosine's."""
+    """Return an octant of the transform of 1 / distance, 0 at none; the weights are even, so it is a cosine's.
+
+    Along x it counts for both halves of a real signal's spectrum, whose first and last column occur once.
+    """
     z, y, x = (np.square(np.arange(n // 2 + 1) * float(d)) for n, d in zip(size, spacing, strict=True))
-    squared = z[:, np.newaxis, np.newaxis] + y[:, np.newaxis] + x
-    squared[0, 0, 0] = np.inf
-    return np.asarray(fft.dctn(1 / np.sqrt(squared), type=1, overwrite_x=True), np.float64)
+    octant = z[:, np.newaxis, np.newaxis] + y[:, np.newaxis] + x
+    octant[0, 0, 0] = np.inf
+    np.divide(1, np.sqrt(octant, out=octant), out=octant)
+    octant = np.asarray(fft.dctn(octant, type=1, overwrite_x=True), np.float64)
+    octant[..., 1:-1] *= 2
+    return octant
 
 
-def _spectrum(values: NDArray[np.float64], size: list[int]) -> NDArray[np.complex128]:
-    """Return the transform of an array padded with zeros; an axis is padded when its turn comes."""
-    along_x = fft.rfft(values, size[2], axis=2)
-    along_y = fft.fft(along_x, size[1], axis=1, overwrite_x=True)
-    return np.asarray(fft.fft(along_y, size[0], axis=0, overwrite_x=True), np.complex128)
+def _sums_over_pairs(weights: NDArray[np.float64], size: list[int], *signals: NDArray[np.float64]) -> list[float]:
+    """Return the weighted sum over pairs of each signal with the last one, which is one over their spectra (Parseval).
+
+    A whole spectrum is eight times as large as its signal: beyond the transform along x, some columns are held at once.
+    """
+    along_x = [fft.rfft(signal, size[2], axis=2) for signal in signals]
+    sums = [0.0] * len(signals)
+    for first in range(0, weights.shape[2], _COLUMNS):
+        spectra = [_columns(one[..., first : first + _COLUMNS], size) for one in along_x]
+        for k, one in enumerate(spectra):
+            sums[k] += float(_sum_of_products(weights, first, one, spectra[-1]))
+    return [one / math.prod(size) for one in sums]
 
 
-def _weighed(octant: NDArray[np.float64], first: NDArray[np.complex128], second: NDArray[np.complex128]) -> float:
-    """Return the sum over pairs that a product of spectra and weights stands for (Parseval), per voxel of the size."""
-    parts = (np.ascontiguousarray(one).view(np.float64) for one in (first, second))
-    n_z, n_y, n_x = first.shape
-    return float(_sum_of_products(octant, *parts) / (n_z * n_y * 2 * (n_x - 1)))
+def _columns(along_x: NDArray[np.complex128], size: list[int]) -> NDArray[np.float64]:
+    """Return some columns of a spectrum, real and imaginary parts in turn; an axis is padded when its turn comes."""
+    along_y = fft.fft(along_x, size[1], axis=1)
+    return np.ascontiguousarray(fft.fft(along_y, size[0], axis=0, overwrite_x=True)).view(np.float64)
 
 
 @kernel
-def _sum_of_products(octant: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Sum weight times (real times real + imaginary times imaginary); columns but the two at the ends stand for two."""
-    n_z, n_y, n = first.shape
+def _sum_of_products(
+    weights: NDArray[np.float64], first: int, one: NDArray[np.float64], other: NDArray[np.float64]
+) -> float:
+    """Sum weight times (real times real + imaginary times imaginary) over columns from `first` on."""
+    n_z, n_y, n = one.shape
     total = 0.0
     for z in range(n_z):
         for y in range(n_y):
-            weight, a, b = octant[min(z, n_z - z), min(y, n_y - y)], first[z, y], second[z, y]
+            weight, a, b = weights[min(z, n_z - z), min(y, n_y - y), first:], one[z, y], other[z, y]
             row = 0.0
             for x in range(0, n, 2):
                 row += weight[x // 2] * (a[x] * b[x] + a[x + 1] * b[x + 1])
-            ends = weight[0] * (a[0] * b[0] + a[1] * b[1])
-            ends += weight[n // 2 - 1] * (a[n - 2] * b[n - 2] + a[n - 1] * b[n - 1])
-            total += 2.0 * row - ends
+            total += row
     return total
