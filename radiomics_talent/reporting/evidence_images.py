@@ -112,7 +112,12 @@ def _extraction(words_of: Callable[[Mapping[str, Any]], str], otherwise: str = "
 def _by_chain(name: str, of_pyradiomics: Callable[[Mapping[str, Any]], str]) -> Evidence:
     """Return evidence that is another for the IBSI chain, where `ibsi_words` has it by the same name."""
     of_ibsi = ibsi_words.EVIDENCE[name]
-    return _extraction(lambda e: of_ibsi(e["ibsi"]) if e.get("ibsi") else of_pyradiomics(e))
+
+    def told(extraction: Mapping[str, Any]) -> str:
+        ibsi = ibsi_words.section_of(extraction)
+        return of_pyradiomics(extraction) if ibsi is None else of_ibsi(ibsi)
+
+    return _extraction(told)
 
 
 def _image_processing(extraction: Mapping[str, Any]) -> str:
@@ -222,10 +227,11 @@ def defaults(facts: StudyFacts) -> str:
 def ibsi_compliance(facts: StudyFacts) -> str:
     """Tell what can be said of IBSI compliance."""
     method = extraction_method(facts)
-    if (facts.model.extraction or {}).get("ibsi"):
+    ibsi = ibsi_words.section_of(facts.model.extraction or {})
+    if ibsi is not None:
         return (
-            f"{ibsi_words.ENGINE}, version {facts.program}: the command compares features with their consensus values "
-            "on the digital and the CT phantom; whether it was run for this study is the author's to say"
+            f"{ibsi_words.engine(ibsi)}, version {facts.program}: the command compares features with their consensus "
+            "values on the digital and the CT phantom; whether it was run for this study is the author's to say"
         )
     return (
         f"{method}; its documentation names where it differs from IBSI; no benchmark was run for this study"

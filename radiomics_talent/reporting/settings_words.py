@@ -77,7 +77,7 @@ def aggregation(settings: ModelSettings) -> str:
 
 def resampling(extraction: Mapping[str, Any]) -> str:
     """Return how images were resampled."""
-    if ibsi := extraction.get("ibsi"):
+    if ibsi := ibsi_words.section_of(extraction):
         return ibsi_words.interpolation(ibsi)
     setting = extraction["setting"]
     spacing = setting["resampledPixelSpacing"]
@@ -105,7 +105,7 @@ def normalisation(extraction: Mapping[str, Any]) -> str:
 
 def resegmentation(extraction: Mapping[str, Any]) -> str:
     """Return how lesions were re-segmented by intensity."""
-    if ibsi := extraction.get("ibsi"):
+    if ibsi := ibsi_words.section_of(extraction):
         return ibsi_words.resegmentation(ibsi)
     setting = extraction["setting"]
     limits = setting["resegmentRange"]
@@ -122,7 +122,7 @@ def resegmentation(extraction: Mapping[str, Any]) -> str:
 
 def smallest_lesion(extraction: Mapping[str, Any]) -> str:
     """Return which lesions were too small; empty where none is."""
-    if ibsi := extraction.get("ibsi"):
+    if ibsi := ibsi_words.section_of(extraction):
         return ibsi_words.smallest_lesion(ibsi)
     smallest = extraction["setting"]["minimumROISize"]
     return f"lesions of no more than {smallest} voxels were refused" if smallest else ""
@@ -130,7 +130,7 @@ def smallest_lesion(extraction: Mapping[str, Any]) -> str:
 
 def discretisation(extraction: Mapping[str, Any]) -> str:
     """Return how grey levels were made."""
-    if ibsi := extraction.get("ibsi"):
+    if ibsi := ibsi_words.section_of(extraction):
         return ibsi_words.discretisation(ibsi)
     setting = extraction["setting"]
     if setting["binCount"]:
@@ -152,7 +152,7 @@ def image_types(extraction: Mapping[str, Any]) -> str:
 
 def texture(extraction: Mapping[str, Any]) -> str:
     """Return how texture matrices were made."""
-    if ibsi := extraction.get("ibsi"):
+    if ibsi := ibsi_words.section_of(extraction):
         return ibsi_words.texture(ibsi)
     setting = extraction["setting"]
     plane = ("axial", "coronal", "sagittal")[setting["force2Ddimension"]]
@@ -166,8 +166,8 @@ def texture(extraction: Mapping[str, Any]) -> str:
 
 def engine(extraction: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     """Tell which software computed the features, with its version where that is recorded."""
-    if extraction.get("ibsi"):
-        return ibsi_words.ENGINE
+    if ibsi := ibsi_words.section_of(extraction):
+        return ibsi_words.engine(ibsi)
     if extraction["engine"] == "reference":
         return f"PyRadiomics {versions.get('pyradiomics', '')}".strip()
     return "the native engine of radiomics-talent, whose values are within 1e-9 of those of PyRadiomics 3.0.1"

@@ -8,7 +8,6 @@ from studies import clinical_table, feature_table, quick_settings
 from radiomics_talent.modelling.outcome import Outcome
 from radiomics_talent.modelling.training import train
 from radiomics_talent.presets import list_presets
-from radiomics_talent.reporting import ibsi_words
 from radiomics_talent.reporting import settings_words as words
 from radiomics_talent.reporting.checklists import fill_checklists
 from radiomics_talent.reporting.methods import bibtex, due_references, methods_text
@@ -17,6 +16,7 @@ from radiomics_talent.reporting.study_facts import StudyFacts, read_study
 from radiomics_talent.settings import ExtractionSettings
 
 CT = ExtractionSettings.from_yaml("ibsi-ct").canonical()
+COMPLIANT = "IBSI 1 features of radiomics-talent (compliant with the consensus values: `radiomics-talent ibsi`)"
 OF_PYRADIOMICS = ("pyradiomics", "sitk", "bin width of 25 hu;", "force2d", "weightingnorm")
 
 
@@ -158,7 +158,40 @@ def test_every_preset_of_the_chain_has_its_words(study: StudyFacts, name: str):
 def test_the_words_follow_the_chain_and_not_pyradiomics_settings():
     assert words.normalisation(CT | {"setting": CT["setting"] | {"normalize": True}}) == ""
     assert words.image_types(CT | {"imageType": {"Wavelet": {}}}) == "Original (no filter)"
-    assert words.engine(CT, {"pyradiomics": "3.0.1"}) == ibsi_words.ENGINE
+    assert words.engine(CT, {"pyradiomics": "3.0.1"}) == COMPLIANT
+
+
+@pytest.mark.parametrize("name", [n for n in list_presets("extraction") if n.startswith("ibsi")])
+def test_every_preset_of_the_chain_is_compliant(name: str):
+    assert words.engine(ExtractionSettings.from_yaml(name).canonical(), {}) == COMPLIANT
+
+
+@pytest.mark.parametrize(
+    ("asked", "departs"),
+    [
+        ({"grid": "corner"}, "the grids' first corners aligned"),
+        ({"round_hu": False}, "intensities not rounded to whole HU"),
+        ({"mask_interpolator": "nearest"}, "masks by nearest neighbour interpolation"),
+        ({"mask_threshold": 0.9}, "mask voxels from a fraction of 0.9 on"),
+        (
+            {"grid": "corner", "mask_interpolator": "nearest"},
+            "the grids' first corners aligned, masks by nearest neighbour interpolation",
+        ),
+    ],
+)
+def test_image_processing_that_departs_is_named(study: StudyFacts, asked: dict, departs: str):
+    interpolation = {"spacing_mm": [1, 1, 1]} | asked
+    told = words.engine(settings(interpolation=interpolation), {})
+    assert told.endswith(f"image processing departs: {departs})")
+    facts = with_ibsi(study, interpolation=interpolation)
+    assert f"image processing departs: {departs})" in methods_text(facts)
+    everything = methods_text(facts) + str([c.items for c in fill_checklists(facts)])
+    assert "compliant with the consensus" not in everything
+
+
+@pytest.mark.parametrize("interpolation", [None, {"spacing_mm": [2, 2, 0], "interpolator": "cubic-spline"}])
+def test_image_processing_of_the_ibsi_does_not_depart(interpolation: dict | None):
+    assert words.engine(settings(interpolation=interpolation), {}) == COMPLIANT
 
 
 def test_small_lesions_are_told_by_each_chain():
@@ -171,7 +204,7 @@ def test_small_lesions_are_told_by_each_chain():
 def test_methods_cite_the_ibsi_and_its_manual(study: StudyFacts):
     text = methods_text(study)
     assert "computed on the unfiltered image as the Image Biomarker" in text
-    assert f"engine: {ibsi_words.ENGINE}." in text
+    assert f"engine: {COMPLIANT}." in text
     assert "lesions of fewer than 101 voxels" in text.lower()
     assert {"zwanenburg2020", "ibsimanual2019"} <= set(due_references(study))
     assert "vangriethuysen2017" not in due_references(study)
