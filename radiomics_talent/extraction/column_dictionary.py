@@ -39,6 +39,31 @@ def column_rows(columns: Sequence[str], settings: ExtractionSettings) -> list[tu
     return [_row(column, settings) for column in columns]
 
 
+def unit_of(column: str | ColumnName, settings: ExtractionSettings | None) -> str:
+    """Return the unit of a column's numbers.
+
+    Parameters
+    ----------
+    column : str or ColumnName
+        The column.
+    settings : ExtractionSettings or None
+        What it was computed with; None where that is not known: then the image is taken to be in HU.
+
+    Returns
+    -------
+    str
+        1, bit, mm, mm2, mm3, mm-1, HU, HU2, HU mm3 or HU2 mm3; '' for a column that is no known feature, and for
+        intensities that are no longer HU (filtered, or of a normalised image).
+    """
+    definition = definition_of(column)
+    if definition is None:
+        return ""
+    name = column if isinstance(column, ColumnName) else ColumnName.parse(column)
+    if name.feature_class == "ivh" and _levels_are_counted(settings):
+        return "1"
+    return definition.unit_on(name.image_type, in_hu=settings is None or not settings.setting.normalize)
+
+
 def _row(column: str, settings: ExtractionSettings) -> tuple[str, ...]:
     definition = definition_of(column)
     if definition is None:
@@ -53,17 +78,16 @@ def _row(column: str, settings: ExtractionSettings) -> tuple[str, ...]:
         definition.ibsi_family,
         definition.ibsi_name,
         definition.ibsi_code,
-        _unit(name, definition.unit_on(name.image_type, in_hu=not settings.setting.normalize), settings),
+        unit_of(name, settings),
         definition.definition,
         "" if settings.ibsi is not None else definition.departs,
     )
 
 
-def _unit(name: ColumnName, unit: str, settings: ExtractionSettings) -> str:
+def _levels_are_counted(settings: ExtractionSettings | None) -> bool:
     # With a fixed number of levels, the intensities of the volume histogram are levels.
-    levels = settings.ibsi.ivh_discretisation if settings.ibsi is not None else None
-    of_levels = name.feature_class == "ivh" and levels is not None and levels.bin_count is not None
-    return "1" if of_levels else unit
+    levels = settings.ibsi.ivh_discretisation if settings is not None and settings.ibsi is not None else None
+    return levels is not None and levels.bin_count is not None
 
 
 def _aggregation_of_pyradiomics(name: ColumnName, settings: ExtractionSettings) -> str:

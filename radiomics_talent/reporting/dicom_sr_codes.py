@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
 
+from radiomics_talent.extraction.column_dictionary import unit_of
 from radiomics_talent.feature_dictionary import ColumnName, definition_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from radiomics_talent.feature_dictionary import FeatureDefinition
+    from radiomics_talent.settings import ExtractionSettings
 
 IBSI = "IBSI"
 """Coding scheme designator of the Image Biomarker Standardisation Initiative (DICOM PS3.16, table 8-1)."""
@@ -45,6 +49,9 @@ UNITS = {
 
 PRIVATE_CODES = {
     "image-type": "Image type that the feature was computed on",
+    "ivh-point": "Point of the intensity-volume histogram",
+    "ivh-10": "10 %",
+    "ivh-90": "90 %",
     "notice": "Intended use",
     "probability": "Predicted probability of response",
     "risk": "Predicted relative risk",
@@ -95,6 +102,24 @@ _FAMILIES = {
     "histogram": "",
     "ivh": "IVH",
 }
+_AGGREGATIONS = {
+    "2D_avg": ("BTW3", "2D, averaged"),
+    "2D_comb": ("SUJT", "2D, slice-merged"),
+    "2_5D_avg": ("JJUI", "2.5D, direction-merged"),
+    "2_5D_comb": ("ZW7Z", "2.5D, merged"),
+    "3D_avg": ("ITBB", "3D, averaged"),
+    "3D_comb": ("IAZD", "3D, merged"),
+    "2D": ("8QNN", "2D"),
+    "2_5D": ("62GR", "2.5D"),
+    "3D": ("KOBO", "3D"),
+}
+# The IBSI has one code for both points of its histogram's curve.
+_POINTS = {
+    ("ivh", "VolumeFraction10"): "ivh-10",
+    ("ivh", "VolumeFraction90"): "ivh-90",
+    ("ivh", "IntensityAtVolume10"): "ivh-10",
+    ("ivh", "IntensityAtVolume90"): "ivh-90",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +132,14 @@ class FeatureConcept:
         IBSI code, or the feature's own name under the private scheme.
     unit : CodedConcept
         UCUM.
-    image_type : CodedConcept or None
-        Filtered image that it was computed on; None for the original.
+    modifiers : tuple of (CodedConcept, CodedConcept)
+        What else tells features of one name apart, each as concept and value: the filtered image, the aggregation of
+        the IBSI chain, the point of the intensity-volume histogram.
     """
 
     name: CodedConcept
     unit: CodedConcept
-    image_type: CodedConcept | None
+    modifiers: tuple[tuple[CodedConcept, CodedConcept], ...] = ()
 
 
 def private(code: str) -> CodedConcept:
@@ -127,7 +153,7 @@ def unit(name: str) -> CodedConcept:
     return CodedConcept(value, "UCUM", meaning)
 
 
-def feature_concept(feature: str, *, by_ibsi: bool = False) -> FeatureConcept:
+def feature_concept(feature: str, settings: ExtractionSettings | None = None) -> FeatureConcept:
     """Return the codes of a feature.
 
     Parameters
@@ -135,8 +161,9 @@ def feature_concept(feature: str, *, by_ibsi: bool = False) -> FeatureConcept:
     feature : str
         A column's name: ``<image type>_<class>_<feature>``, with the aggregation in the class where it has another
         than PyRadiomics.
-    by_ibsi : bool
-        Whether the IBSI chain computed it, if that is known: then what PyRadiomics calls deprecated has its code, too.
+    settings : ExtractionSettings or None
+        What it was computed with. In the IBSI chain, what PyRadiomics calls deprecated has its code, too, and the
+        aggregation is a modifier. None where that is not known: then as PyRadiomics' chain, on an image in HU.
 
     Returns
     -------
@@ -148,18 +175,27 @@ def feature_concept(feature: str, *, by_ibsi: bool = False) -> FeatureConcept:
     try:
         name = ColumnName.parse(feature)
     except ValueError:  # not a name of a feature: kept whole
-        return FeatureConcept(_own(feature, feature), unit("1"), None)
+        return FeatureConcept(_own(feature, feature), unit("1"))
     entry = definition_of(name)
+    by_ibsi = settings is not None and settings.ibsi is not None
+    # What a filter or normalisation leaves is no longer HU, and mostly no unit that has a name.
+    of = unit((unit_of(name, settings) or "arbitrary") if entry else "1")
+    modifiers = tuple(_modifiers(name, by_ibsi=by_ibsi))
+    if entry and name.image_type == "original" and _is_as_ibsi(entry, by_ibsi=by_ibsi):
+        return FeatureConcept(CodedConcept(entry.ibsi_code, IBSI, _meaning(entry, name)), of, modifiers)
     rest = feature.partition("_")[2]
-    own = _own(rest, rest.replace("_", " ", 1))
-    if name.image_type == "original":
-        known = unit(entry.unit if entry else "1")
-        if entry and _is_as_ibsi(entry, by_ibsi=by_ibsi):
-            return FeatureConcept(CodedConcept(entry.ibsi_code, IBSI, _meaning(entry, name)), known, None)
-        return FeatureConcept(own, known, None)
-    # What a filter leaves is no longer HU, and mostly no unit that has a name.
-    known = unit((entry.unit_on(name.image_type) or "arbitrary") if entry else "1")
-    return FeatureConcept(own, known, _own(name.image_type, name.image_type))
+    return FeatureConcept(_own(rest, rest.replace("_", " ", 1)), of, modifiers)
+
+
+def _modifiers(name: ColumnName, *, by_ibsi: bool) -> Iterator[tuple[CodedConcept, CodedConcept]]:
+    if name.image_type != "original":
+        yield private("image-type"), _own(name.image_type, name.image_type)
+    if by_ibsi and name.aggregation:
+        code, meaning = _AGGREGATIONS[name.aggregation]
+        yield CodedConcept("5QB6", IBSI, "Feature aggregation"), CodedConcept(code, IBSI, meaning)
+    point = _POINTS.get((name.feature_class, name.feature))
+    if point is not None:
+        yield private("ivh-point"), private(point)
 
 
 def coding_schemes() -> list[CodingSchemeIdentificationItem]:

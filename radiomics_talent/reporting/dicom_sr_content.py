@@ -10,6 +10,7 @@ from highdicom.sr import CodedConcept, TextContentItem
 from highdicom.sr.value_types import CodeContentItem, ContentSequence, NumContentItem
 from pydicom.sr.codedict import codes
 
+from radiomics_talent.reporting import ibsi_words
 from radiomics_talent.reporting.dicom_sr_codes import feature_concept, private, unit
 from radiomics_talent.reporting.dicom_sr_seg import MANUFACTURER, lesion_slices
 from radiomics_talent.reporting.dicom_sr_source import new_uid
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         ScoredModel,
         ScoreReport,
     )
+    from radiomics_talent.settings import ExtractionSettings
 
 Group = hd.MeasurementsAndQualitativeEvaluations | hd.VolumetricROIMeasurementsAndQualitativeEvaluations
 
@@ -80,7 +82,7 @@ def lesion_group(
             source_images=_source_images(lesion, scan),
         ),
         algorithm_id=_algorithm(report, stamp),
-        measurements=[*_lesion_numbers(score), *_features(score)],
+        measurements=[*_lesion_numbers(score), *_features(score, report.model.extraction_settings)],
         qualitative_evaluations=_domain_level(score.domain),
     )
     _add_texts(group, _domain_texts(score.domain))
@@ -144,18 +146,19 @@ def _measure(name: CodedConcept | Code, value: float | None, of: str) -> list[hd
     return [hd.Measurement(name=name, value=float(value), unit=unit(of))]
 
 
-def _features(score: LesionScore) -> list[hd.Measurement]:
+def _features(score: LesionScore, settings: ExtractionSettings | None) -> list[hd.Measurement]:
     measured = []
     absent = 0
     for name, value in score.features.items():
         if value is None or not math.isfinite(value):
             absent += 1
             continue
-        concept = feature_concept(name)
+        concept = feature_concept(name, settings)
         one = hd.Measurement(name=concept.name, value=float(value), unit=concept.unit)
-        if concept.image_type is not None:
-            modifier = CodeContentItem(private("image-type"), concept.image_type, "HAS CONCEPT MOD")
-            one[0].ContentSequence = ContentSequence([modifier])
+        if concept.modifiers:
+            one[0].ContentSequence = ContentSequence(
+                [CodeContentItem(of, told, "HAS CONCEPT MOD") for of, told in concept.modifiers]
+            )
         measured.append(one)
     count = hd.Measurement(name=private("absent"), value=absent, unit=unit("1"))
     count[0].MeasuredValueSequence[0].NumericValue = str(absent)
@@ -249,7 +252,9 @@ def _add_texts(group: Group, texts: Iterable[tuple[str, str]]) -> None:
 
 def _algorithm(report: ScoreReport, stamp: Stamp) -> hd.AlgorithmIdentification:
     model = report.model
+    settings = model.extraction_settings
     parameters = [
+        *([f"features: {ibsi_words.engine(settings.ibsi)}"] if settings is not None and settings.ibsi else []),
         f"extraction settings sha256: {model.extraction_sha256}",
         f"model settings sha256: {model.settings_sha256}",
         f"model.yaml sha256: {model.record_sha256}",

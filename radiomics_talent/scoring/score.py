@@ -271,6 +271,8 @@ def _scored_model(model: ResponseModel, path: Path, settings: ExtractionSettings
         record_sha256=model.record_sha256,
         settings_sha256=model.settings_sha256,
         extraction_sha256=settings.hash,
+        # Maps are not scored, and JSON has no NaN for their initValue.
+        extraction={name: part for name, part in settings.canonical().items() if name != "voxelSetting"},
         patients=facts["patients"],
         events=facts["events"],
         performance=plain_record(facts["performance"][block]),

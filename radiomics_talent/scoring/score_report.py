@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from radiomics_talent.errors import ConfigError, InputError
 from radiomics_talent.features.whole_files import replacing
+from radiomics_talent.settings import ExtractionSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,6 +150,11 @@ class ScoredModel(_Record):
     record_sha256: str = Field(description="Checksum of model.yaml, which holds those of the other files")
     settings_sha256: str
     extraction_sha256: str
+    extraction: dict[str, Any] | None = Field(
+        None,
+        description="Settings that features were extracted with, as in provenance.json, without those of maps; null in "
+        "files of older versions",
+    )
     patients: int
     events: int
     performance: dict[str, Any] = Field(description="Out-of-fold metrics of the model's block: estimate, low, high")
@@ -160,6 +166,18 @@ class ScoredModel(_Record):
     )
     synthetic: bool = Field(description="Trained on invented patients")
     findings: tuple[str, ...]
+
+    @field_validator("extraction")
+    @classmethod
+    def _are_settings(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            ExtractionSettings.model_validate(value)
+        return value
+
+    @property
+    def extraction_settings(self) -> ExtractionSettings | None:
+        """Settings that features were extracted with; None where the file does not hold them."""
+        return None if self.extraction is None else ExtractionSettings.model_validate(self.extraction)
 
 
 class ScoreReport(_Record):

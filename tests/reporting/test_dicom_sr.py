@@ -24,6 +24,7 @@ from radiomics_talent.dicom.headers import quiet_pydicom
 from radiomics_talent.dicom.selection import find_series_files
 from radiomics_talent.errors import ConfigError, InputError
 from radiomics_talent.feature_dictionary import definition_of, ibsi_names, pyradiomics_names
+from radiomics_talent.reporting import settings_words as words
 from radiomics_talent.reporting.dicom_sr import SrLesion, write_patient_sr
 from radiomics_talent.reporting.dicom_sr_codes import IBSI, PRIVATE, PRIVATE_CODES, UNITS, feature_concept
 from radiomics_talent.scoring.score_report import (
@@ -52,6 +53,11 @@ FEATURES = {
 }
 
 
+DIRECTED = ("-2D-avg", "-2D-comb", "-2.5D-avg", "-2.5D-comb", "", "-3D-comb")
+FLAT = ("-2D", "-2.5D", "")
+BY_IBSI = ExtractionSettings.from_yaml("ibsi-digital")
+
+
 def verdict(level="inside", *sentences):
     reasons = tuple(DomainReason(level=level, subject="scan", name="kernel", sentence=s) for s in sentences)
     return DomainVerdict(level=level, reasons=reasons, distance=3.141592653589793, farther_than=0.97)
@@ -76,12 +82,12 @@ def patient_score(lesions, **given):
     return PatientScore(lesions=tuple(lesions), **(fields | given))
 
 
-def report_of(*patients, task="response", failures=(), created="2026-11-23T20:45:07+00:00", **given):
+def report_of(*patients, task="response", failures=(), created="2026-11-23T20:45:07+00:00", extraction=None, **given):
     model = ScoredModel(
         path="m", outcome="best response", positive=("CR", "PR"), task=task, level="patient", block="radiomics",
         description=("elastic net, C = 0.1",), record_sha256="a" * 64, settings_sha256="b" * 64,
         extraction_sha256="c" * 64, patients=40, events=20, performance={}, score_quantiles=(), synthetic=True,
-        findings=(),
+        findings=(), extraction=extraction,
     )  # fmt: skip
     return ScoreReport(
         created=created, program="radiomics-talent 0.1.0", model=model, versions={"pyradiomics": "3.0.1"},
@@ -205,7 +211,7 @@ def test_every_number_is_read_back_to_the_last_digit(dcmqi, tmp_path):
     for name, value in FEATURES.items():
         if value is not None:
             concept = feature_concept(name)
-            modifier = concept.image_type.meaning if concept.image_type else ""
+            modifier = concept.modifiers[0][1].meaning if concept.modifiers else ""
             expected[concept.name.scheme_designator, concept.name.value, modifier] = value
     assert {k: v[0] for k, v in of_lesion.items()} == expected
     for value, text, _ in of_lesion.values():
@@ -570,7 +576,7 @@ def test_every_feature_of_the_dictionary_has_codes_of_its_own():
             assert len(concept.name.meaning) <= 64
             assert concept.name.scheme_designator in {IBSI, PRIVATE}
             assert concept.unit.scheme_designator == "UCUM"
-            assert concept.image_type is None
+            assert concept.modifiers == ()
             seen.add((concept.name.scheme_designator, concept.name.value))
     assert len(seen) == sum(map(len, pyradiomics_names().values()))
     filtered = {
@@ -590,7 +596,7 @@ def test_every_feature_of_the_ibsi_chain_has_its_ibsi_code():
     for feature_class, names in ibsi_names().items():
         for name in names:
             column = f"original_{feature_class}_{name}"
-            concept = feature_concept(column, by_ibsi=True)
+            concept = feature_concept(column, BY_IBSI)
             assert (concept.name.scheme_designator, concept.name.value) == (IBSI, definition_of(column).ibsi_code)
             assert len(concept.name.meaning) <= 64
 
@@ -618,10 +624,56 @@ def test_meaning_says_family_and_aggregation(column, meaning):
 
 def test_a_deprecated_feature_of_pyradiomics_has_the_code_in_the_ibsi_chain_alone():
     assert feature_concept("original_shape_Compactness1").name.scheme_designator == PRIVATE
-    assert feature_concept("original_shape_Compactness1", by_ibsi=True).name.value == "SKGS"
+    assert feature_concept("original_shape_Compactness1", BY_IBSI).name.value == "SKGS"
     # PyRadiomics gives no number for it: the column can only be the IBSI chain's.
     assert feature_concept("original_glcm_Dissimilarity").name.value == "8S9J"
-    assert feature_concept("original_glcm_Homogeneity1", by_ibsi=True).name.scheme_designator == PRIVATE
+    assert feature_concept("original_glcm_Homogeneity1", BY_IBSI).name.scheme_designator == PRIVATE
+
+
+@pytest.mark.parametrize(
+    ("column", "code"),
+    [
+        ("original_glcm-2D-avg_Id", "BTW3"),
+        ("original_glcm-2D-comb_Id", "SUJT"),
+        ("original_glrlm-2.5D-avg_RunEntropy", "JJUI"),
+        ("original_glcm-2.5D-comb_Id", "ZW7Z"),
+        ("original_glcm_Id", "ITBB"),
+        ("original_glrlm-3D-comb_RunEntropy", "IAZD"),
+        ("original_gldzm-2D_ZonePercentage", "8QNN"),
+        ("original_ngtdm-2.5D_Busyness", "62GR"),
+        ("original_gldm_DependenceEntropy", "KOBO"),
+    ],
+)
+def test_aggregation_of_the_ibsi_chain_is_a_modifier(column, code):
+    ((of, told),) = feature_concept(column, BY_IBSI).modifiers
+    assert (of.scheme_designator, of.value, told.scheme_designator, told.value) == (IBSI, "5QB6", IBSI, code)
+    assert code in words.texture(BY_IBSI.canonical())
+    assert feature_concept(column).modifiers == ()
+    assert feature_concept(column, ExtractionSettings()).modifiers == ()
+
+
+def test_points_of_the_volume_histogram_are_told_apart():
+    for name in ("VolumeFraction", "IntensityAtVolume"):
+        low, high = (feature_concept(f"original_ivh_{name}{n}", BY_IBSI) for n in (10, 90))
+        assert low.name.value == high.name.value
+        assert [told.meaning for _, told in low.modifiers + high.modifiers] == ["10 %", "90 %"]
+    assert feature_concept("original_ivh_AreaUnderCurve", BY_IBSI).modifiers == ()
+
+
+@pytest.mark.parametrize(
+    ("column", "settings", "of"),
+    [
+        ("original_ivh_IntensityAtVolume10", {"ibsi": {}}, "[hnsf'U]"),
+        ("original_ivh_IntensityAtVolume10", {"ibsi": {"ivh_discretisation": {"bin_count": 1000}}}, "1"),
+        ("original_firstorder_Mean", {"ibsi": {"ivh_discretisation": {"bin_count": 1000}}}, "[hnsf'U]"),
+        ("original_firstorder_Mean", {}, "[hnsf'U]"),
+        ("original_firstorder_Mean", {"setting": {"normalize": True}}, "[arb'U]"),
+        ("original_shape_MeshVolume", {"setting": {"normalize": True}}, "mm3"),
+        ("made_up_column", {"setting": {"normalize": True}}, "1"),
+    ],
+)
+def test_unit_follows_the_settings(column, settings, of):
+    assert feature_concept(column, ExtractionSettings.model_validate(settings)).unit.value == of
 
 
 def test_aggregations_of_a_filtered_image_have_codes_of_their_own():
@@ -679,3 +731,58 @@ def test_dcmtk_reads_the_document(written, tmp_path):
 def test_dciodvfy_finds_no_error(written, number):
     run = run_tool("dciodvfy", str(written[number]))
     assert not [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
+
+
+# --- a model of the IBSI chain
+
+
+@pytest.fixture(scope="module")
+def of_ibsi(shared_data, tmp_path_factory):
+    """An SR with a feature of every name, aggregation and point of the IBSI chain, and those features."""
+    ct = shared_data / "dicom_masks" / "dcmqi"
+    spelt = {"glcm": DIRECTED, "glrlm": DIRECTED} | dict.fromkeys(("glszm", "gldzm", "ngtdm", "gldm"), FLAT)
+    columns = [
+        f"original_{c}{way}_{n}" for c, names in ibsi_names().items() for way in spelt.get(c, [""]) for n in names
+    ]
+    features = {column: float(number) for number, column in enumerate(columns)}
+    case = sr_lesion(ct / "ct-3slice", ct / "liver.dcm", features=features)
+    patient = patient_score([case.lesion])
+    report = report_of(patient, extraction=BY_IBSI.canonical())
+    path, *_ = write_patient_sr(report, patient, [case], tmp_path_factory.mktemp("ibsi"))
+    return path, features
+
+
+def test_codes_and_modifiers_tell_every_feature_of_the_ibsi_chain(of_ibsi):
+    path, features = of_ibsi
+    found = {}
+    for item in groups_of(path)[1].ContentSequence:
+        if item.ValueType == "NUM":
+            name = item.ConceptNameCodeSequence[0]
+            modifiers = [
+                (m.ConceptNameCodeSequence[0].CodeValue, m.ConceptCodeSequence[0].CodeValue)
+                for m in item.get("ContentSequence", ())
+            ]
+            key = (name.CodingSchemeDesignator, name.CodeValue, *modifiers)
+            assert key not in found
+            found[key] = item.MeasuredValueSequence[0].get("FloatingPointValue")
+    assert len([key for key in found if key[0] == IBSI]) == len(features)
+    assert found[IBSI, "SKGS"] == features["original_shape_Compactness1"]
+    assert found[IBSI, "TU9B", ("5QB6", "JJUI")] == features["original_glcm-2.5D-avg_JointEntropy"]
+    assert found[IBSI, "GBPN", ("ivh-point", "ivh-90")] == features["original_ivh_IntensityAtVolume90"]
+
+
+def test_the_algorithm_names_the_ibsi_chain(of_ibsi):
+    algorithm = [i.TextValue for i in groups_of(of_ibsi[0])[1].ContentSequence if "TextValue" in i]
+    assert f"features: {words.engine(BY_IBSI.canonical(), {})}" in algorithm
+
+
+def test_other_programs_read_the_ibsi_document(of_ibsi):
+    path, _ = of_ibsi
+    dump = run_tool("dsrdump", "-Ec", "+Pl", str(path))
+    assert dump.returncode == 0
+    assert not [line for line in dump.stderr.splitlines() if line.startswith("E:")]
+    assert '<has concept mod CODE:(,,"Feature aggregation")=(JJUI,' in dump.stdout
+    run = run_tool("dciodvfy", str(path))
+    assert not [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
+    (group,) = highdicom.sr.srread(path).content.get_volumetric_roi_measurement_groups()
+    assert any(m.name.value == "SKGS" for m in group.get_measurements())

@@ -1,6 +1,7 @@
 """A trained model meets new scans."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from radiomics_talent.cohort.case import load_case
 from radiomics_talent.cohort.manifest import CohortTable
-from radiomics_talent.errors import ConfigError, ModelError
+from radiomics_talent.errors import ConfigError, InputError, ModelError
 from radiomics_talent.features.engine import extract
 from radiomics_talent.modelling import model as model_module
 from radiomics_talent.modelling.harmonisation import BatchHarmoniser
@@ -23,8 +24,9 @@ from radiomics_talent.modelling.model import load_model
 from radiomics_talent.modelling.skops_files import write_pipelines
 from radiomics_talent.modelling.tables import read_features
 from radiomics_talent.scoring.score import EXTRACTION as RUN
-from radiomics_talent.scoring.score import ScoreArguments, score
-from radiomics_talent.scoring.score_report import RESEARCH_USE, read_score_report
+from radiomics_talent.scoring.score import ScoreArguments, _scored_model, score
+from radiomics_talent.scoring.score_report import RESEARCH_USE, ScoredModel, read_score_report
+from radiomics_talent.settings import ExtractionSettings
 
 
 @pytest.fixture(scope="module")
@@ -308,3 +310,34 @@ def test_score_json_is_for_others_too(scored):
     assert record["patients"][0]["lesions"][0]["image"].startswith("..")
     assert "SYNTHETIC^" not in json.dumps(record)
     assert read_features(scored[0] / RUN).features == tuple(record["patients"][0]["lesions"][0]["features"])
+
+
+def test_the_report_holds_the_settings_of_the_extraction(scored):
+    out, report = scored
+    assert report.model.extraction_settings.hash == report.model.extraction_sha256
+    assert read_score_report(out).model.extraction_settings.hash == EXTRACTION.hash
+
+
+def with_model(scored, folder, change):
+    record = json.loads((scored[0] / "score.json").read_text())
+    change(record["model"])
+    (folder / "score.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_a_report_of_an_older_version_holds_no_settings(scored, tmp_path):
+    folder = with_model(scored, tmp_path, lambda model: model.pop("extraction"))
+    assert read_score_report(folder).model.extraction_settings is None
+
+
+def test_settings_that_are_none_make_no_report(scored, tmp_path):
+    folder = with_model(scored, tmp_path, lambda model: model["extraction"].update(unheard=1))
+    with pytest.raises(InputError, match=r"model\.extraction\.unheard: .*score again"):
+        read_score_report(folder)
+
+
+def test_settings_of_maps_do_not_spoil_a_report(study, scored):
+    maps = ExtractionSettings.model_validate({"voxelSetting": {"initValue": math.nan}})
+    model = _scored_model(load_model(study.model), study.model, maps)
+    again = ScoredModel.model_validate_json(model.model_dump_json())
+    assert again.extraction_settings.setting == maps.setting
