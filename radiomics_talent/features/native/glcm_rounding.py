@@ -74,9 +74,7 @@ def dense_tables(tables: PairTables, used: NDArray[np.bool_], grey: GreyLevels, 
         dense[:, tables.first[entries], tables.second[entries], t] = tables.share[entries]
     dense[:, :, :, np.diff(tables.start) == 0] = np.nan
     dense = as_laid_out(dense, grey, tables.merged)
-    if used.all():
-        return dense
-    return _as_deleted(dense[:, :, :, used], 3, int(np.count_nonzero(~used)))
+    return dense if used.all() else _as_deleted(dense, 3, int(np.count_nonzero(~used)), used)
 
 
 def as_laid_out(dense: NDArray[np.float64], grey: GreyLevels, merged: int = 0) -> NDArray[np.float64]:
@@ -105,13 +103,16 @@ def as_laid_out(dense: NDArray[np.float64], grey: GreyLevels, merged: int = 0) -
     return laid_out
 
 
-def _as_deleted(array: NDArray[np.float64], axis: int, count: int) -> NDArray[np.float64]:
-    """Copy an array into the layout that ``numpy.delete`` of so many indices leaves: C's order for one alone."""
-    if count == 1:
-        return array.copy(order="F" if array.flags.fnc else "C")
-    every = np.ones(array.shape[axis], dtype=np.bool_)
-    deleted: NDArray[np.float64] = array[(slice(None),) * axis + (every,)]
-    return deleted
+def _as_deleted(
+    array: NDArray[np.float64], axis: int, count: int, kept: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """Copy what is kept of an array into the layout that ``numpy.delete`` of so many indices leaves.
+
+    One index alone is deleted by copies into C's order, several by a mask.
+    """
+    kept = np.ones(array.shape[axis], dtype=np.bool_) if kept is None else kept
+    deleted: NDArray[np.float64] = array[(slice(None),) * axis + (kept,)]
+    return deleted.copy(order="F" if array.flags.fnc else "C") if count == 1 else deleted
 
 
 def rounded_features(
