@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from radiomics_talent.features.ibsi.lesion import once_a_lesion
 from radiomics_talent.features.native.grey_levels import GreyLevels
-from radiomics_talent.features.native.level_sizes import unit_offsets
+from radiomics_talent.features.native.level_sizes import LevelSizes, unit_offsets
 from radiomics_talent.features.native.texture_settings import TextureSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from radiomics_talent.features.ibsi.lesion import IbsiLesion
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,41 +59,117 @@ UNDIRECTED = {
 """Methods of the other matrices."""
 
 
-def directions(how: Aggregation) -> NDArray[np.int64]:
+def directions(in_slices: bool) -> NDArray[np.int64]:
     """Return the offsets to one half of a voxel's neighbours at distance 1, whatever the lesion's shape.
 
     Parameters
     ----------
-    how : Aggregation
-        The method.
+    in_slices : bool
+        No neighbour is out of the slice.
 
     Returns
     -------
     ndarray of int64
         (4, 3) in slices, (13, 3) in the volume, in (z, y, x).
     """
-    return unit_offsets((1 if how.in_slices else 2, 2, 2), TextureSettings())
+    return unit_offsets((1 if in_slices else 2, 2, 2), TextureSettings())
 
 
-def parts(levels_zyx: NDArray[np.int32], how: Aggregation) -> Iterator[GreyLevels]:
-    """Yield what has matrices of its own: each slice with a voxel of the lesion, or the whole of it.
+@once_a_lesion
+def parts(lesion: IbsiLesion, in_slices: bool) -> tuple[GreyLevels, ...]:
+    """Return what is counted at a time: each slice with a voxel of the lesion, or the whole of it.
 
     Parameters
     ----------
-    levels_zyx : ndarray of int32
-        (z, y, x): grey levels, 0 outside of the lesion.
+    lesion : IbsiLesion
+        The lesion.
+    in_slices : bool
+        Slices, or the whole.
+
+    Returns
+    -------
+    tuple of GreyLevels
+        (z, y, x) as well; `present` and `highest` are the whole lesion's, so that counts of slices can be added up.
+    """
+    levels = lesion.levels_zyx
+    present = np.flatnonzero(np.bincount(levels.reshape(-1))[1:]) + 1
+    pieces = (one for one in levels[:, np.newaxis] if one.any()) if in_slices else (levels,)
+    return tuple(GreyLevels(one, present, int(present[-1])) for one in pieces)
+
+
+def stacked(matrices: Sequence[LevelSizes]) -> LevelSizes:
+    """Put matrices of several parts one after another.
+
+    Parameters
+    ----------
+    matrices : sequence of LevelSizes
+        One or more.
+    """
+    ends = np.cumsum([one.levels.size for one in matrices])
+    starts = [one.starts[:-1] + end - one.levels.size for one, end in zip(matrices, ends, strict=True)]
+    return LevelSizes(
+        np.concatenate([one.levels for one in matrices]),
+        np.concatenate([one.sizes for one in matrices]),
+        np.concatenate([one.counts for one in matrices]),
+        np.concatenate([*starts, ends[-1:]]),
+    )
+
+
+def merged(matrices: LevelSizes, how: Aggregation, n_directions: int = 1) -> LevelSizes:
+    """Add up the matrices that a method makes one of.
+
+    Parameters
+    ----------
+    matrices : LevelSizes
+        Each with entries: those of the first part's directions, of the second's, and so on.
     how : Aggregation
         The method.
+    n_directions : int
+        Directions that have matrices of their own.
 
-    Yields
-    ------
-    GreyLevels
-        (z, y, x) as well; `highest` is the highest level that is present.
+    Returns
+    -------
+    LevelSizes
+        Parts in order, if they are kept apart, and in each of them directions.
     """
-    for levels in (levels_zyx[z : z + 1] for z in range(len(levels_zyx))) if how.by_slice else (levels_zyx,):
-        voxels = np.bincount(levels.reshape(-1))
-        if len(voxels) > 1:
-            yield GreyLevels(levels, np.flatnonzero(voxels[1:]) + 1, len(voxels) - 1)
+    part, direction = np.divmod(np.arange(len(matrices.starts) - 1), n_directions)
+    into = (part * how.by_slice) * (n_directions if how.by_direction else 1) + direction * how.by_direction
+    if into[-1] == len(into) - 1:
+        return matrices
+    return counted(np.repeat(into, np.diff(matrices.starts)), matrices.levels, matrices.sizes, matrices.counts)
+
+
+def counted(
+    matrix: NDArray[np.int64],
+    level: NDArray[np.integer],
+    size: NDArray[np.integer],
+    how_often: NDArray[np.float64] | None = None,
+) -> LevelSizes:
+    """Make matrices of grey level against size.
+
+    Parameters
+    ----------
+    matrix, level, size : ndarray of int
+        (n,): the matrix that each belongs to, from 0 on without a gap; grey level and size, from 1 on.
+    how_often : ndarray of float64, optional
+        (n,): otherwise each counts once.
+    """
+    n_levels, n_sizes = int(level.max()) + 1, int(size.max()) + 1
+    keys = (matrix * n_levels + level) * n_sizes + size
+    counts: NDArray[np.number]
+    if how_often is None:
+        keys, counts = np.unique(keys, return_counts=True)
+    else:
+        keys, place = np.unique(keys, return_inverse=True)
+        counts = np.bincount(place, how_often)
+    levels, sizes = np.divmod(keys, n_sizes)
+    matrices, levels = np.divmod(levels, n_levels)
+    return LevelSizes(
+        levels.astype(np.int32),
+        sizes.astype(np.int32),
+        counts.astype(np.float64),
+        np.searchsorted(matrices, np.arange(matrices[-1] + 2)).astype(np.int64),
+    )
 
 
 def mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from radiomics_talent.features.ibsi.aggregation import UNDIRECTED, mean_of_defined
-from radiomics_talent.features.ibsi.zones import find_zones, zone_matrices
+from radiomics_talent.features.ibsi.aggregation import UNDIRECTED, counted, mean_of_defined
+from radiomics_talent.features.ibsi.lesion import once_a_lesion
+from radiomics_talent.features.ibsi.zones import zones_of
 from radiomics_talent.features.native import level_sizes as of
 
 if TYPE_CHECKING:
@@ -19,25 +20,25 @@ if TYPE_CHECKING:
     from radiomics_talent.features.ibsi.lesion import IbsiLesion
 
 # d_ij: zones of level i at distance j; N_s zones in all; p_ij = d_ij / N_s; d_i. and d_.j: sums over j and over i.
-GLDZM_FEATURES = {
-    "SmallDistanceEmphasis": ("0GBI", of.SMALL),  # sum d_.j / j² / N_s
-    "LargeDistanceEmphasis": ("MB4I", of.LARGE),  # sum j² d_.j / N_s
-    "LowGrayLevelZoneEmphasis": ("S1RA", of.LOW),  # sum d_i. / i² / N_s
-    "HighGrayLevelZoneEmphasis": ("K26C", of.HIGH),  # sum i² d_i. / N_s
-    "SmallDistanceLowGrayLevelEmphasis": ("RUVG", of.SMALL_LOW),  # sum d_ij / (i² j²) / N_s
-    "SmallDistanceHighGrayLevelEmphasis": ("DKNJ", of.SMALL_HIGH),  # sum i² d_ij / j² / N_s
-    "LargeDistanceLowGrayLevelEmphasis": ("A7WM", of.LARGE_LOW),  # sum j² d_ij / i² / N_s
-    "LargeDistanceHighGrayLevelEmphasis": ("KLTH", of.LARGE_HIGH),  # sum i² j² d_ij / N_s
-    "GrayLevelNonUniformity": ("VFT7", of.LEVEL_NON_UNIFORMITY),  # sum d_i.² / N_s
-    "GrayLevelNonUniformityNormalized": ("7HP3", of.LEVEL_NON_UNIFORMITY_NORMALISED),  # sum d_i.² / N_s²
-    "ZoneDistanceNonUniformity": ("V294", of.SIZE_NON_UNIFORMITY),  # sum d_.j² / N_s
-    "ZoneDistanceNonUniformityNormalized": ("IATH", of.SIZE_NON_UNIFORMITY_NORMALISED),  # sum d_.j² / N_s²
-    "ZonePercentage": ("VIWW", of.PERCENTAGE),  # N_s / voxels
-    "GrayLevelVariance": ("QK93", of.LEVEL_VARIANCE),  # sum (i - mean i)² p_ij
-    "ZoneDistanceVariance": ("7WT1", of.SIZE_VARIANCE),  # sum (j - mean j)² p_ij
-    "ZoneDistanceEntropy": ("GBDU", of.ENTROPY),  # -sum p_ij log2 p_ij
+_COLUMNS = {
+    "SmallDistanceEmphasis": of.SMALL,  # 0GBI: sum d_.j / j² / N_s
+    "LargeDistanceEmphasis": of.LARGE,  # MB4I: sum j² d_.j / N_s
+    "LowGrayLevelZoneEmphasis": of.LOW,  # S1RA: sum d_i. / i² / N_s
+    "HighGrayLevelZoneEmphasis": of.HIGH,  # K26C: sum i² d_i. / N_s
+    "SmallDistanceLowGrayLevelEmphasis": of.SMALL_LOW,  # RUVG: sum d_ij / (i² j²) / N_s
+    "SmallDistanceHighGrayLevelEmphasis": of.SMALL_HIGH,  # DKNJ: sum i² d_ij / j² / N_s
+    "LargeDistanceLowGrayLevelEmphasis": of.LARGE_LOW,  # A7WM: sum j² d_ij / i² / N_s
+    "LargeDistanceHighGrayLevelEmphasis": of.LARGE_HIGH,  # KLTH: sum i² j² d_ij / N_s
+    "GrayLevelNonUniformity": of.LEVEL_NON_UNIFORMITY,  # VFT7: sum d_i.² / N_s
+    "GrayLevelNonUniformityNormalized": of.LEVEL_NON_UNIFORMITY_NORMALISED,  # 7HP3: sum d_i.² / N_s²
+    "ZoneDistanceNonUniformity": of.SIZE_NON_UNIFORMITY,  # V294: sum d_.j² / N_s
+    "ZoneDistanceNonUniformityNormalized": of.SIZE_NON_UNIFORMITY_NORMALISED,  # IATH: sum d_.j² / N_s²
+    "ZonePercentage": of.PERCENTAGE,  # VIWW: N_s / voxels
+    "GrayLevelVariance": of.LEVEL_VARIANCE,  # QK93: sum (i - mean i)² p_ij
+    "ZoneDistanceVariance": of.SIZE_VARIANCE,  # 7WT1: sum (j - mean j)² p_ij
+    "ZoneDistanceEntropy": of.ENTROPY,  # GBDU: -sum p_ij log2 p_ij
 }
-"""Features of the family: IBSI code, and column of `level_sizes.matrix_features`."""
+"""Features of the family, and their columns of `level_sizes.matrix_features`."""
 
 
 def gldzm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> dict[str, float]:
@@ -50,7 +51,7 @@ def gldzm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> 
     method : str
         One of `aggregation.UNDIRECTED`.
     wanted : collection of str
-        Names in `GLDZM_FEATURES`.
+        Names of the class ``gldzm`` in the dictionary of features.
 
     Returns
     -------
@@ -63,23 +64,24 @@ def gldzm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> 
         The method or a feature is not known.
     """
     how = UNDIRECTED[method]
-    zones = find_zones(lesion.levels_zyx, how)
-    steps = _steps_to_border(lesion.morphological_zyx, how.in_slices)[lesion.levels_zyx > 0]
-    distance = np.full(zones.level.size, steps.max())
-    np.minimum.at(distance, zones.of_voxel, steps)
-    features = of.matrix_features(zone_matrices(zones, distance))
-    voxels = np.bincount(zones.matrix, zones.size)
-    features[:, of.PERCENTAGE] = np.bincount(zones.matrix) / voxels  # the formula would take distances for sizes
+    zones = zones_of(lesion, how.in_slices)
+    matrix = zones.matrix(how)
+    features = of.matrix_features(counted(matrix, zones.level, _distances(lesion, how.in_slices)))
+    voxels = np.bincount(matrix, zones.size)
+    features[:, of.PERCENTAGE] = np.bincount(matrix) / voxels  # the formula would take distances for sizes
     means = mean_of_defined(features)
-    return {name: float(means[GLDZM_FEATURES[name][1]]) for name in wanted}
+    return {name: float(means[_COLUMNS[name]]) for name in wanted}
 
 
-def _steps_to_border(mask_zyx: NDArray[np.bool_], in_slices: bool) -> NDArray[np.int64]:
-    """Return for each voxel how many steps over faces lead out of the mask, which ends at the box."""
-    padded = np.pad(mask_zyx, 1)
+@once_a_lesion
+def _distances(lesion: IbsiLesion, in_slices: bool) -> NDArray[np.int64]:
+    """Return for each zone how many steps over faces lead from it out of the lesion as drawn, which ends at its box."""
+    faces = ndimage.generate_binary_structure(3, 1)
     if in_slices:
-        steps = np.stack([ndimage.distance_transform_cdt(one, "taxicab") for one in padded])
-    else:
-        steps = ndimage.distance_transform_cdt(padded, "taxicab")
-    inside: NDArray[np.int64] = steps[1:-1, 1:-1, 1:-1].astype(np.int64)
-    return inside
+        faces[[0, 2]] = False
+    steps = ndimage.distance_transform_cdt(np.pad(lesion.morphological_zyx, 1), faces)[1:-1, 1:-1, 1:-1]
+    steps = steps[lesion.levels_zyx > 0].astype(np.int64)
+    zones = zones_of(lesion, in_slices)
+    distances = np.full(zones.level.size, steps.max())
+    np.minimum.at(distances, zones.of_voxel, steps)
+    return distances

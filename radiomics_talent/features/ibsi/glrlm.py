@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from radiomics_talent.features.ibsi.aggregation import DIRECTED, directions, mean_of_defined, parts
+from radiomics_talent.features.ibsi.aggregation import DIRECTED, directions, mean_of_defined, merged, parts, stacked
+from radiomics_talent.features.ibsi.lesion import once_a_lesion
 from radiomics_talent.features.native import level_sizes as of
 from radiomics_talent.features.native.glrlm import run_matrices
 from radiomics_talent.features.native.neighbour_tables import level_ranks
@@ -15,31 +16,28 @@ from radiomics_talent.features.native.neighbour_tables import level_ranks
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from numpy.typing import NDArray
-
     from radiomics_talent.features.ibsi.lesion import IbsiLesion
-    from radiomics_talent.features.native.grey_levels import GreyLevels
 
 # r_ij: runs of level i and length j; N_s runs in all; p_ij = r_ij / N_s; r_i. and r_.j: sums over j and over i.
-GLRLM_FEATURES = {
-    "ShortRunEmphasis": ("22OV", of.SMALL),  # sum r_.j / j² / N_s
-    "LongRunEmphasis": ("W4KF", of.LARGE),  # sum j² r_.j / N_s
-    "LowGrayLevelRunEmphasis": ("V3SW", of.LOW),  # sum r_i. / i² / N_s
-    "HighGrayLevelRunEmphasis": ("G3QZ", of.HIGH),  # sum i² r_i. / N_s
-    "ShortRunLowGrayLevelEmphasis": ("HTZT", of.SMALL_LOW),  # sum r_ij / (i² j²) / N_s
-    "ShortRunHighGrayLevelEmphasis": ("GD3A", of.SMALL_HIGH),  # sum i² r_ij / j² / N_s
-    "LongRunLowGrayLevelEmphasis": ("IVPO", of.LARGE_LOW),  # sum j² r_ij / i² / N_s
-    "LongRunHighGrayLevelEmphasis": ("3KUM", of.LARGE_HIGH),  # sum i² j² r_ij / N_s
-    "GrayLevelNonUniformity": ("R5YN", of.LEVEL_NON_UNIFORMITY),  # sum r_i.² / N_s
-    "GrayLevelNonUniformityNormalized": ("OVBL", of.LEVEL_NON_UNIFORMITY_NORMALISED),  # sum r_i.² / N_s²
-    "RunLengthNonUniformity": ("W92Y", of.SIZE_NON_UNIFORMITY),  # sum r_.j² / N_s
-    "RunLengthNonUniformityNormalized": ("IC23", of.SIZE_NON_UNIFORMITY_NORMALISED),  # sum r_.j² / N_s²
-    "RunPercentage": ("9ZK5", of.PERCENTAGE),  # N_s / voxels, which merged matrices count once a direction
-    "GrayLevelVariance": ("8CE5", of.LEVEL_VARIANCE),  # sum (i - mean i)² p_ij
-    "RunVariance": ("SXLW", of.SIZE_VARIANCE),  # sum (j - mean j)² p_ij
-    "RunEntropy": ("HJ9O", of.ENTROPY),  # -sum p_ij log2 p_ij
+_COLUMNS = {
+    "ShortRunEmphasis": of.SMALL,  # 22OV: sum r_.j / j² / N_s
+    "LongRunEmphasis": of.LARGE,  # W4KF: sum j² r_.j / N_s
+    "LowGrayLevelRunEmphasis": of.LOW,  # V3SW: sum r_i. / i² / N_s
+    "HighGrayLevelRunEmphasis": of.HIGH,  # G3QZ: sum i² r_i. / N_s
+    "ShortRunLowGrayLevelEmphasis": of.SMALL_LOW,  # HTZT: sum r_ij / (i² j²) / N_s
+    "ShortRunHighGrayLevelEmphasis": of.SMALL_HIGH,  # GD3A: sum i² r_ij / j² / N_s
+    "LongRunLowGrayLevelEmphasis": of.LARGE_LOW,  # IVPO: sum j² r_ij / i² / N_s
+    "LongRunHighGrayLevelEmphasis": of.LARGE_HIGH,  # 3KUM: sum i² j² r_ij / N_s
+    "GrayLevelNonUniformity": of.LEVEL_NON_UNIFORMITY,  # R5YN: sum r_i.² / N_s
+    "GrayLevelNonUniformityNormalized": of.LEVEL_NON_UNIFORMITY_NORMALISED,  # OVBL: sum r_i.² / N_s²
+    "RunLengthNonUniformity": of.SIZE_NON_UNIFORMITY,  # W92Y: sum r_.j² / N_s
+    "RunLengthNonUniformityNormalized": of.SIZE_NON_UNIFORMITY_NORMALISED,  # IC23: sum r_.j² / N_s²
+    "RunPercentage": of.PERCENTAGE,  # 9ZK5: N_s / voxels, which merged matrices count once a direction
+    "GrayLevelVariance": of.LEVEL_VARIANCE,  # 8CE5: sum (i - mean i)² p_ij
+    "RunVariance": of.SIZE_VARIANCE,  # SXLW: sum (j - mean j)² p_ij
+    "RunEntropy": of.ENTROPY,  # HJ9O: -sum p_ij log2 p_ij
 }
-"""Features of the family: IBSI code, and column of `level_sizes.matrix_features`."""
+"""Features of the family, and their columns of `level_sizes.matrix_features`."""
 
 
 def glrlm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> dict[str, float]:
@@ -52,7 +50,7 @@ def glrlm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> 
     method : str
         One of `aggregation.DIRECTED`.
     wanted : collection of str
-        Names in `GLRLM_FEATURES`.
+        Names of the class ``glrlm`` in the dictionary of features.
 
     Returns
     -------
@@ -68,14 +66,17 @@ def glrlm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> 
         More than 65535 grey levels are present.
     """
     how = DIRECTED[method]
-    offsets = directions(how)
-    runs = [_features(grey, offsets, how.by_direction) for grey in parts(lesion.levels_zyx, how)]
-    means = mean_of_defined(np.concatenate(runs))
-    return {name: float(means[GLRLM_FEATURES[name][1]]) for name in wanted}
+    runs = merged(_runs(lesion, how.in_slices), how, n_directions=len(directions(how.in_slices)))
+    means = mean_of_defined(of.matrix_features(runs))
+    return {name: float(means[_COLUMNS[name]]) for name in wanted}
 
 
-def _features(grey: GreyLevels, offsets: NDArray[np.int64], by_direction: bool) -> NDArray[np.float64]:
-    """Features of the matrix of each direction, or of all directions together."""
-    matrices = run_matrices(level_ranks(grey), offsets, merged=not by_direction)
-    # Ranks keep the table of runs small where levels are missing.
-    return of.matrix_features(replace(matrices, levels=grey.present[matrices.levels - 1].astype(np.int32)))
+@once_a_lesion
+def _runs(lesion: IbsiLesion, in_slices: bool) -> of.LevelSizes:
+    """Count the runs of each part along each direction."""
+    found = []
+    for grey in parts(lesion, in_slices):
+        # Ranks keep the table of runs small where levels are missing.
+        runs = run_matrices(level_ranks(grey), directions(in_slices), merged=False)
+        found.append(replace(runs, levels=grey.present[runs.levels - 1].astype(np.int32)))
+    return stacked(found)

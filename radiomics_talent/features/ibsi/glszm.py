@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from radiomics_talent.features.ibsi.aggregation import UNDIRECTED, mean_of_defined
-from radiomics_talent.features.ibsi.zones import find_zones, zone_matrices
+from radiomics_talent.features.ibsi.aggregation import UNDIRECTED, counted, mean_of_defined
+from radiomics_talent.features.ibsi.zones import zones_of
 from radiomics_talent.features.native import level_sizes as of
 
 if TYPE_CHECKING:
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from radiomics_talent.features.ibsi.lesion import IbsiLesion
 
 # s_ij: zones of level i and size j; N_s zones in all; p_ij = s_ij / N_s; s_i. and s_.j: sums over j and over i.
-GLSZM_FEATURES = {
-    "SmallAreaEmphasis": ("5QRC", of.SMALL),  # sum s_.j / j² / N_s
-    "LargeAreaEmphasis": ("48P8", of.LARGE),  # sum j² s_.j / N_s
-    "LowGrayLevelZoneEmphasis": ("XMSY", of.LOW),  # sum s_i. / i² / N_s
-    "HighGrayLevelZoneEmphasis": ("5GN9", of.HIGH),  # sum i² s_i. / N_s
-    "SmallAreaLowGrayLevelEmphasis": ("5RAI", of.SMALL_LOW),  # sum s_ij / (i² j²) / N_s
-    "SmallAreaHighGrayLevelEmphasis": ("HW1V", of.SMALL_HIGH),  # sum i² s_ij / j² / N_s
-    "LargeAreaLowGrayLevelEmphasis": ("YH51", of.LARGE_LOW),  # sum j² s_ij / i² / N_s
-    "LargeAreaHighGrayLevelEmphasis": ("J17V", of.LARGE_HIGH),  # sum i² j² s_ij / N_s
-    "GrayLevelNonUniformity": ("JNSA", of.LEVEL_NON_UNIFORMITY),  # sum s_i.² / N_s
-    "GrayLevelNonUniformityNormalized": ("Y1RO", of.LEVEL_NON_UNIFORMITY_NORMALISED),  # sum s_i.² / N_s²
-    "SizeZoneNonUniformity": ("4JP3", of.SIZE_NON_UNIFORMITY),  # sum s_.j² / N_s
-    "SizeZoneNonUniformityNormalized": ("VB3A", of.SIZE_NON_UNIFORMITY_NORMALISED),  # sum s_.j² / N_s²
-    "ZonePercentage": ("P30P", of.PERCENTAGE),  # N_s / voxels
-    "GrayLevelVariance": ("BYLV", of.LEVEL_VARIANCE),  # sum (i - mean i)² p_ij
-    "ZoneVariance": ("3NSA", of.SIZE_VARIANCE),  # sum (j - mean j)² p_ij
-    "ZoneEntropy": ("GU8N", of.ENTROPY),  # -sum p_ij log2 p_ij
+_COLUMNS = {
+    "SmallAreaEmphasis": of.SMALL,  # 5QRC: sum s_.j / j² / N_s
+    "LargeAreaEmphasis": of.LARGE,  # 48P8: sum j² s_.j / N_s
+    "LowGrayLevelZoneEmphasis": of.LOW,  # XMSY: sum s_i. / i² / N_s
+    "HighGrayLevelZoneEmphasis": of.HIGH,  # 5GN9: sum i² s_i. / N_s
+    "SmallAreaLowGrayLevelEmphasis": of.SMALL_LOW,  # 5RAI: sum s_ij / (i² j²) / N_s
+    "SmallAreaHighGrayLevelEmphasis": of.SMALL_HIGH,  # HW1V: sum i² s_ij / j² / N_s
+    "LargeAreaLowGrayLevelEmphasis": of.LARGE_LOW,  # YH51: sum j² s_ij / i² / N_s
+    "LargeAreaHighGrayLevelEmphasis": of.LARGE_HIGH,  # J17V: sum i² j² s_ij / N_s
+    "GrayLevelNonUniformity": of.LEVEL_NON_UNIFORMITY,  # JNSA: sum s_i.² / N_s
+    "GrayLevelNonUniformityNormalized": of.LEVEL_NON_UNIFORMITY_NORMALISED,  # Y1RO: sum s_i.² / N_s²
+    "SizeZoneNonUniformity": of.SIZE_NON_UNIFORMITY,  # 4JP3: sum s_.j² / N_s
+    "SizeZoneNonUniformityNormalized": of.SIZE_NON_UNIFORMITY_NORMALISED,  # VB3A: sum s_.j² / N_s²
+    "ZonePercentage": of.PERCENTAGE,  # P30P: N_s / voxels
+    "GrayLevelVariance": of.LEVEL_VARIANCE,  # BYLV: sum (i - mean i)² p_ij
+    "ZoneVariance": of.SIZE_VARIANCE,  # 3NSA: sum (j - mean j)² p_ij
+    "ZoneEntropy": of.ENTROPY,  # GU8N: -sum p_ij log2 p_ij
 }
-"""Features of the family: IBSI code, and column of `level_sizes.matrix_features`."""
+"""Features of the family, and their columns of `level_sizes.matrix_features`."""
 
 
 def glszm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> dict[str, float]:
@@ -45,7 +45,7 @@ def glszm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> 
     method : str
         One of `aggregation.UNDIRECTED`.
     wanted : collection of str
-        Names in `GLSZM_FEATURES`.
+        Names of the class ``glszm`` in the dictionary of features.
 
     Returns
     -------
@@ -57,6 +57,7 @@ def glszm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> 
     LookupError
         The method or a feature is not known.
     """
-    zones = find_zones(lesion.levels_zyx, UNDIRECTED[method])
-    means = mean_of_defined(of.matrix_features(zone_matrices(zones, zones.size)))
-    return {name: float(means[GLSZM_FEATURES[name][1]]) for name in wanted}
+    how = UNDIRECTED[method]
+    zones = zones_of(lesion, how.in_slices)
+    means = mean_of_defined(of.matrix_features(counted(zones.matrix(how), zones.level, zones.size)))
+    return {name: float(means[_COLUMNS[name]]) for name in wanted}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
     from radiomics_talent.imaging.geometry import Box
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +37,8 @@ class IbsiLesion:
         Grey levels, 1 to `n_levels` in the intensity mask, 0 elsewhere.
     n_levels : int
         IBSI's N_g: the highest grey level that occurs, which with a fixed bin number is that number.
+    found : dict
+        What `once_a_lesion` keeps.
     """
 
     image_zyx: NDArray[np.float64]
@@ -41,3 +48,29 @@ class IbsiLesion:
     intensity_zyx: NDArray[np.bool_]
     levels_zyx: NDArray[np.int32]
     n_levels: int
+    found: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+
+def once_a_lesion(measure: Callable[[IbsiLesion, bool], Found]) -> Callable[[IbsiLesion, bool], Found]:
+    """Let a lesion keep what several families or methods of aggregation look at, as long as it lives.
+
+    Parameters
+    ----------
+    measure : callable
+        Of a lesion, and of whether slices are looked at one by one. What it returns is changed by nobody.
+
+    Returns
+    -------
+    callable
+        The same, computed when it is first asked for. A lesion belongs to one thread.
+    """
+
+    @wraps(measure)
+    def kept(lesion: IbsiLesion, in_slices: bool) -> Found:
+        key = (measure, in_slices)
+        if key not in lesion.found:
+            lesion.found[key] = measure(lesion, in_slices)
+        found: Found = lesion.found[key]
+        return found
+
+    return kept

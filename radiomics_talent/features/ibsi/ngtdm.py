@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from radiomics_talent.features.ibsi.aggregation import UNDIRECTED, directions, mean_of_defined, parts
+from radiomics_talent.features.ibsi.aggregation import UNDIRECTED, mean_of_defined
+from radiomics_talent.features.ibsi.neighbour_counts import neighbour_counts
 from radiomics_talent.features.native import ngtdm as formulas
-from radiomics_talent.features.native.neighbour_tables import count_neighbours
+from radiomics_talent.features.native.neighbour_tables import ToneTables
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -16,19 +17,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from radiomics_talent.features.ibsi.lesion import IbsiLesion
-    from radiomics_talent.features.native.grey_levels import GreyLevels
 
 # n_i: voxels of level i that have a neighbour, N in all; p_i = n_i / N; s_i: sum of their |i - mean of neighbours|.
-NGTDM_CODES = {
-    "Coarseness": "QCDE",  # 1 / sum p_i s_i; 10⁶ where that sum is 0
-    "Contrast": "65HE",  # sum p_i p_j (i - j)² / (levels (levels - 1)) · sum s_i / N; 0 for one level
-    "Busyness": "NQ30",  # sum p_i s_i / sum |i p_i - j p_j|; 0 for one level
-    "Complexity": "HDEZ",  # sum |i - j| (p_i s_i + p_j s_j) / (p_i + p_j) / N
-    "Strength": "1X9X",  # sum (p_i + p_j) (i - j)² / sum s_i; 0 where sum s_i is 0
+_COLUMNS = {
+    name: formulas.NGTDM_FEATURES.index(name)
+    for name in (
+        "Coarseness",  # QCDE: 1 / sum p_i s_i; 10⁶ where that sum is 0
+        "Contrast",  # 65HE: sum p_i p_j (i - j)² / (levels (levels - 1)) · sum s_i / N; 0 for one level
+        "Busyness",  # NQ30: sum p_i s_i / sum |i p_i - j p_j|; 0 for one level
+        "Complexity",  # HDEZ: sum |i - j| (p_i s_i + p_j s_j) / (p_i + p_j) / N
+        "Strength",  # 1X9X: sum (p_i + p_j) (i - j)² / sum s_i; 0 where sum s_i is 0
+    )
 }
-"""Features of the family, and their IBSI codes."""
-
-_COLUMNS = {name: formulas.NGTDM_FEATURES.index(name) for name in NGTDM_CODES}
+"""Features of the family, and their columns of the engine's formulas."""
 
 
 def ngtdm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> dict[str, float]:
@@ -41,7 +42,7 @@ def ngtdm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> 
     method : str
         One of `aggregation.UNDIRECTED`.
     wanted : collection of str
-        Names in `NGTDM_CODES`.
+        Names of the class ``ngtdm`` in the dictionary of features.
 
     Returns
     -------
@@ -56,27 +57,25 @@ def ngtdm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> 
         The method or a feature is not known.
     """
     how = UNDIRECTED[method]
-    one_way = directions(how)
-    offsets = np.concatenate([one_way, -one_way])
-    levels_zyx = _without_lone_voxels(lesion.levels_zyx, how.in_slices)
-    matrices = [_features(grey, offsets) for grey in parts(levels_zyx, how)]
-    means = mean_of_defined(np.array(matrices).reshape(-1, len(formulas.NGTDM_FEATURES)))
+    found = neighbour_counts(lesion, how.in_slices)
+    voxels, difference = found.voxels, found.difference
+    if not how.by_slice:
+        voxels, difference = voxels.sum(axis=0, keepdims=True), difference.sum(axis=0, keepdims=True)
+    counts = (voxels > 0).any(axis=1)
+    means = mean_of_defined(_features(found.present, voxels[counts], difference[counts]))
     return {name: float(means[_COLUMNS[name]]) for name in wanted}
 
 
-def _without_lone_voxels(levels_zyx: NDArray[np.int32], in_slices: bool) -> NDArray[np.int32]:
-    """Take voxels without neighbours out: they are nobody's neighbours either."""
-    around = np.pad(levels_zyx > 0, 1).astype(np.int8)
-    around = around[1:-1] if in_slices else around[:-2] + around[1:-1] + around[2:]
-    around = around[:, :-2] + around[:, 1:-1] + around[:, 2:]
-    around = around[:, :, :-2] + around[:, :, 1:-1] + around[:, :, 2:]
-    return np.where(around > 1, levels_zyx, np.int32(0))
-
-
-def _features(grey: GreyLevels, offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Features of one matrix."""
-    _, tones = count_neighbours(grey, offsets, alpha=0)
-    features: NDArray[np.float64] = formulas.ngtdm_features(tones, grey.present)[0]
-    if len(grey.present) > 1 and np.ptp(grey.present * tones.voxels) == 0:  # whole numbers: no rounding
-        features[_COLUMNS["Busyness"]] = np.nan
+def _features(
+    present: NDArray[np.int64], voxels: NDArray[np.float64], difference: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Features of matrices of (matrices, levels), each with a voxel that counts."""
+    matrix, level = np.nonzero(voxels)
+    starts = np.searchsorted(matrix, np.arange(len(voxels) + 1))
+    tables = ToneTables(starts, level.astype(np.int32), voxels[matrix, level], difference[matrix, level])
+    features: NDArray[np.float64] = formulas.ngtdm_features(tables, present)
+    # Busyness is divided by what is 0 where all of several levels have the same i n_i: whole numbers, so no rounding.
+    products = present * voxels
+    alike = ((products == products.max(axis=1, keepdims=True)) | (voxels == 0)).all(axis=1)
+    features[alike & (np.diff(starts) > 1), _COLUMNS["Busyness"]] = np.nan
     return features

@@ -7,77 +7,55 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from radiomics_talent.features.ibsi.aggregation import Aggregation, directions
+from radiomics_talent.features.ibsi.aggregation import directions
+from radiomics_talent.features.ibsi.lesion import once_a_lesion
 from radiomics_talent.features.native import level_sizes as of
 from radiomics_talent.features.native.glszm import zones_of_voxels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from radiomics_talent.features.ibsi.aggregation import Aggregation
+    from radiomics_talent.features.ibsi.lesion import IbsiLesion
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Zones:
-    """The zones of a lesion, in the order of the matrices that they belong to.
+    """The zones of a lesion, in array order of their first voxels.
 
     Attributes
     ----------
-    matrix, level, size : ndarray of int64
-        (zones,): number of the matrix, from 0 on without a gap; grey level; number of voxels.
+    part, level, size : ndarray of int64
+        (zones,): number of the slice, among slices with a voxel of the lesion, or 0 where zones reach across slices;
+        grey level; number of voxels.
     of_voxel : ndarray of int64
         (voxels,): the zone of each voxel of the lesion, in array order.
     """
 
-    matrix: NDArray[np.int64]
+    part: NDArray[np.int64]
     level: NDArray[np.int64]
     size: NDArray[np.int64]
     of_voxel: NDArray[np.int64]
 
-
-def find_zones(levels_zyx: NDArray[np.int32], how: Aggregation) -> Zones:
-    """Find zones: 26-connected in the volume, 8-connected in slices.
-
-    Parameters
-    ----------
-    levels_zyx : ndarray of int32
-        (z, y, x): grey levels; 0 outside of the lesion, which has one voxel at least.
-    how : Aggregation
-        The method; with `by_slice` each slice with a voxel has a matrix, else there is one.
-
-    Returns
-    -------
-    Zones
-        The zones.
-    """
-    padded = of.bordered(levels_zyx)
-    first, size, of_voxel = zones_of_voxels(padded, directions(how))
-    matrix = np.zeros(first.size, dtype=np.int64)
-    if how.by_slice:  # a zone begins in its slice, and zones ascend
-        matrix = np.unique(first // (padded.shape[1] * padded.shape[2]), return_inverse=True)[1]
-    return Zones(matrix, padded.reshape(-1)[first].astype(np.int64), size, of_voxel)
+    def matrix(self, how: Aggregation) -> NDArray[np.int64]:
+        """Return the number of the matrix that each zone belongs to: that of its slice, or one for all."""
+        return self.part if how.by_slice else np.zeros_like(self.part)
 
 
-def zone_matrices(zones: Zones, value: NDArray[np.int64]) -> of.LevelSizes:
-    """Count how often a grey level meets a value (size, distance) among the zones of each matrix.
+@once_a_lesion
+def zones_of(lesion: IbsiLesion, in_slices: bool) -> Zones:
+    """Find the zones of a lesion.
 
     Parameters
     ----------
-    zones : Zones
-        The zones.
-    value : ndarray of int64
-        (zones,): from 1 on.
-
-    Returns
-    -------
-    LevelSizes
-        One matrix or more, with the value as its size.
+    lesion : IbsiLesion
+        The lesion.
+    in_slices : bool
+        Zones are 8-connected in a slice, else 26-connected in the volume.
     """
-    n_levels, n_values = zones.level.max() + 1, value.max() + 1
-    keys, counts = np.unique((zones.matrix * n_levels + zones.level) * n_values + value, return_counts=True)
-    levels, sizes = np.divmod(keys, n_values)
-    matrices, levels = np.divmod(levels, n_levels)
-    return of.LevelSizes(
-        levels.astype(np.int32),
-        sizes.astype(np.int32),
-        counts.astype(np.float64),
-        np.searchsorted(matrices, np.arange(zones.matrix[-1] + 2)).astype(np.int64),
-    )
+    padded = of.bordered(lesion.levels_zyx)
+    first, size, of_voxel = zones_of_voxels(padded, directions(in_slices))
+    part = np.zeros(first.size, dtype=np.int64)
+    if in_slices:  # a zone begins in its slice, and zones ascend
+        part = np.unique(first // (padded.shape[1] * padded.shape[2]), return_inverse=True)[1]
+    return Zones(part, padded.reshape(-1)[first].astype(np.int64), size, of_voxel)
