@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from radiomics_talent.features.whole_files import replacing
+from radiomics_talent.reporting import settings_words as words
 from radiomics_talent.reporting.html import markdown_text
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _values(result: TrainingResult) -> dict[str, Any]:
         "weights": weights[:30],
         "n_weights": len(model.facts["weights"]),
         "findings": result.findings,
-        "extraction": model.extraction,
+        "chain": None if model.extraction is None else words.chain(model.extraction, model.extraction_versions),
         "headline": "C-index" if report.headline == "c_index" else "AUC",
         "permuted_mean": float(report.permuted.mean()) if len(report.permuted) else None,
     }

@@ -173,6 +173,12 @@ def engine(extraction: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     return "the native engine of radiomics-talent, whose values are within 1e-9 of those of PyRadiomics 3.0.1"
 
 
+def chain(extraction: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+    """Tell which chain of image processing and features it was, and its engine."""
+    of = "IBSI 1" if extraction.get("ibsi") else "PyRadiomics"
+    return f"chain of {of}: {engine(extraction, versions)}"
+
+
 def with_effect(extraction: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings without what has no effect on the chain that they choose."""
     left_out = _NO_EFFECT_ON_IBSI if extraction.get("ibsi") else ()
