@@ -78,6 +78,8 @@ def test_page_in_a_browser(browser, finished, tmp_path, width, scheme):  # noqa:
         visit.wait_until(f"document.querySelectorAll('.viewer')[2].dataset.slice === '{before}'")
         visit.page.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true; })")
         visit.check()
+        table = visit.page.get_by_label("Features that differ most by reconstruction kernel")
+        assert table.evaluate("table => table.scrollWidth - table.clientWidth") <= 0
 
 
 def test_links_lead_somewhere_and_pictures_have_words(finished, tmp_path):
