@@ -86,9 +86,8 @@ def aligned_grid(scan: Geometry, spacing_mm: Sequence[float], alignment: Alignme
         new = wanted or old
         covered = n * old / new
         whole = round(covered)
-        count = whole if abs(covered - whole) < _WHOLE else math.ceil(covered)
-        if alignment == "corner":
-            count = max(1, round(covered))
+        count = whole if alignment == "corner" or abs(covered - whole) < _WHOLE else math.ceil(covered)
+        count = max(1, count)
         ratio = new / old
         begin = 0.5 * (n - 1 - ratio * (count - 1)) if alignment == "centre" else 0.5 * (ratio - 1)
         size.append(count)
@@ -177,7 +176,7 @@ def interpolated_lesion(
     if grid.is_the_scans:
         return lesion
     part = _reached_by(lesion.box, grid)
-    source = _seen_by(grid, part)
+    source = _around_both(_seen_by(grid, part), lesion.box)  # new voxels may be far apart
     mask = np.zeros(source.size[::-1])
     inner = lesion.box.seen_from(source)
     mask[inner.slices_zyx] = lesion.voxels_zyx
@@ -195,6 +194,11 @@ def _seen_by(grid: AlignedGrid, part: Box) -> Box:
         lower.append(int(ends[0]))
         upper.append(min(int(ends[-1]) + 2, grid.scan.size[axis]))
     return Box((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2]))
+
+
+def _around_both(one: Box, other: Box) -> Box:
+    (x, y, z), (x_end, y_end, z_end) = map(min, one.lower, other.lower), map(max, one.upper, other.upper)
+    return Box((x, y, z), (x_end, y_end, z_end))
 
 
 def _reached_by(lesion: Box, grid: AlignedGrid) -> Box:
@@ -235,7 +239,8 @@ def _along(
     upper: NDArray[np.float64] = np.take(values, np.minimum(below + 1, last), axis=array_axis)
     shape: list[Any] = [1, 1, 1]
     shape[array_axis] = -1
-    upper -= lower
-    upper *= share.reshape(shape)
-    upper += lower
+    with np.errstate(invalid="ignore"):  # infinite values become NaN, and are refused where they matter
+        upper -= lower
+        upper *= share.reshape(shape)
+        upper += lower
     return upper

@@ -64,6 +64,7 @@ VOLUMES = st.integers(0, 2**32 - 1).map(
 )
 SPACINGS = st.tuples(*[st.sampled_from([0.6, 0.977, 1.0, 2.0, 3.0])] * 3)
 NEW = st.tuples(*[st.sampled_from([0, 0.7, 1, 1.5, 2])] * 3)
+COARSE = st.tuples(*[st.sampled_from([0, 0.7, 2, 3, 5, 50, 1e9])] * 3)
 
 
 @given(values=VOLUMES, old=SPACINGS, new=NEW, interpolator=st.sampled_from(["linear", "cubic-spline"]))
@@ -140,9 +141,15 @@ def test_the_threshold_decides(threshold):
     np.testing.assert_array_equal(sitk.GetArrayFromImage(found.as_mask()) == 1, fraction >= threshold - 1e-9)
 
 
-@given(seed=st.integers(0, 2**32 - 1), old=SPACINGS, new=NEW, kind=st.sampled_from(["linear", "nearest"]))
-@settings(max_examples=80, deadline=None, derandomize=True)
-def test_a_lesion_is_where_its_whole_mask_would_be(seed, old, new, kind):
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    old=SPACINGS,
+    new=NEW | COARSE,
+    kind=st.sampled_from(["linear", "nearest"]),
+    alignment=st.sampled_from(["centre", "corner"]),
+)
+@settings(max_examples=250, deadline=None, derandomize=True)
+def test_a_lesion_is_where_its_whole_mask_would_be(seed, old, new, kind, alignment):
     rng = np.random.default_rng(seed)
     mask = np.zeros(rng.integers(2, 12, 3), dtype=bool)
     corner = [rng.integers(0, n) for n in mask.shape]
@@ -151,7 +158,7 @@ def test_a_lesion_is_where_its_whole_mask_would_be(seed, old, new, kind):
     lesion = LesionVoxels.of(mask, Geometry(mask.shape[::-1], old, (1.0, 2.0, 3.0)))
     if lesion is None:
         return
-    grid = aligned_grid(lesion.geometry, new, "centre")
+    grid = aligned_grid(lesion.geometry, new, alignment)
     whole = interpolated_image(scan(mask.astype(np.float64), old), grid, everywhere(grid), kind) >= 0.5 - 1e-9
     found = interpolated_lesion(lesion, grid, kind)
     if found is None:
