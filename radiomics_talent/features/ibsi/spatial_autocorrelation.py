@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import fft
@@ -14,8 +14,10 @@ from radiomics_talent.imaging.geometry import Box
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_COLUMNS = 8
-"""Columns of a spectrum that are held at once: few enough for the cache, enough for a cache line each."""
+_COLUMNS = 12
+"""Columns of a spectrum that are held at once: few enough for the cache, and no power of two, which would crowd it."""
+_SLICES = 16
+"""Slices that are padded at once."""
 
 
 def moran_and_geary(
@@ -56,7 +58,7 @@ def moran_and_geary(
     size = [2 * fft.next_fast_len(n, real=True) for n in inside.shape]  # no lag of a lesion wraps around
     weights = _weight_octant(size, spacing_xyz[::-1])
     (products,) = _sums_over_pairs(weights, size, standard)
-    squared, pairs = _sums_over_pairs(weights, size, np.square(standard, out=standard), inside.astype(np.float64))
+    squared, pairs = _sums_over_pairs(weights, size, np.square(standard, out=standard), inside)
     return products / pairs, (values.size - 1) / values.size * (squared - products) / pairs
 
 
@@ -74,18 +76,26 @@ def _weight_octant(size: list[int], spacing: tuple[float, ...]) -> NDArray[np.fl
     return octant
 
 
-def _sums_over_pairs(weights: NDArray[np.float64], size: list[int], *signals: NDArray[np.float64]) -> list[float]:
+def _sums_over_pairs(weights: NDArray[np.float64], size: list[int], *signals: NDArray[Any]) -> list[float]:
     """Return the weighted sum over pairs of each signal with the last one, which is one over their spectra (Parseval).
 
     A whole spectrum is eight times as large as its signal: beyond the transform along x, some columns are held at once.
     """
-    along_x = [fft.rfft(signal, size[2], axis=2) for signal in signals]
+    along_x = [_along_x(signal, size) for signal in signals]
     sums = [0.0] * len(signals)
     for first in range(0, weights.shape[2], _COLUMNS):
         spectra = [_columns(one[..., first : first + _COLUMNS], size) for one in along_x]
         for k, one in enumerate(spectra):
             sums[k] += float(_sum_of_products(weights, first, one, spectra[-1]))
     return [one / math.prod(size) for one in sums]
+
+
+def _along_x(signal: NDArray[Any], size: list[int]) -> NDArray[np.complex128]:
+    """Return the transform along x alone, some slices at a time: never is all of the signal padded."""
+    found = np.empty((*signal.shape[:2], size[2] // 2 + 1), np.complex128)
+    for z in range(0, len(signal), _SLICES):
+        found[z : z + _SLICES] = fft.rfft(signal[z : z + _SLICES], size[2], axis=2)
+    return found
 
 
 def _columns(along_x: NDArray[np.complex128], size: list[int]) -> NDArray[np.float64]:
