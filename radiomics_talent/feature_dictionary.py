@@ -213,6 +213,8 @@ def features_of_family(family: str) -> tuple[FeatureDefinition, ...]:
     raise ConfigError(f"--family {family}: no such class or family of features; {hint}")
 
 
+_ABBREVIATIONS = {"ngldm": "gldm"}
+"""Families by names that the IBSI uses and PyRadiomics does not."""
 _TEXTS = (
     "feature_class", "feature", "ibsi_family", "ibsi_name", "ibsi_code", "unit", "definition", "departs",
 )  # fmt: skip
@@ -236,7 +238,8 @@ def _groups() -> dict[str, tuple[FeatureDefinition, ...]]:
 
 def _plain(family: str) -> str:
     # The table of reference values adds the aggregation: Co-occurrence matrix (3D, averaged).
-    return family.partition(" (")[0].strip().casefold()
+    plain = family.partition(" (")[0].strip().casefold()
+    return _ABBREVIATIONS.get(plain, plain)
 
 
 def _spelt(aggregation: str) -> str:

@@ -157,7 +157,7 @@ def _sentence(model: type[BaseModel], error: Any) -> str:
         known = _keys_at(model, error["loc"][:-1])
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         return f"unknown key {place}; " + (f"did you mean {near[0]}?" if near else f"known keys are {', '.join(known)}")
-    text = str(error["msg"]).removeprefix("Value error, ")
+    text = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
     value = error.get("input")
     if error["type"] == "literal_error" and isinstance(value, str):
         return f"{place}: {_misspelt(value, text)}"

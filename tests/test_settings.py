@@ -199,6 +199,7 @@ def test_the_order_of_features_and_aggregations_does_not_change_the_hash():
         ({"interpolation": {}}, "Field required"),
         ({"aggregation": ["3D"]}, "2D_avg"),
         ({"aggregation": []}, "at least 1 item"),
+        ({"aggregation": "3D_avg"}, "should be a list"),
         ({"features": {"gldmz": None}}, "unknown feature class 'gldmz'; did you mean gldm"),
         ({"features": {"glcm": ["JointEntropi"]}}, "unknown glcm feature 'JointEntropi'; did you mean JointEntropy"),
         ({"bins": 3}, "unknown key ibsi.bins"),

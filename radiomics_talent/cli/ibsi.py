@@ -57,6 +57,11 @@ def ibsi(
 
     chosen = _chosen(config, CONFIGURATIONS)
     values = load_reference_values(reference)
+    unknown = sorted({value.config for value in values} - set(CONFIGURATIONS))
+    if unknown:
+        typer.echo(
+            f"note: {reference}: IBSI 1 has no configuration {', '.join(unknown)}; its values are left out", err=True
+        )
     phantoms = _phantoms(data, form, chosen)
     compile_engine(settings_of("digital"))
     found: list[Comparison] = []

@@ -113,13 +113,15 @@ def compare(config: str, ours: Mapping[Key, float], reference: Iterable[Referenc
     list of Comparison
         In the order of the reference values; features without one follow.
     """
-    left = dict(ours)
-    found = []
+    found, compared = [], set()
     for value in reference:
         if value.config == config:
             key = (value.feature_family, value.feature, value.ibsi_code, value.aggregation)
-            found.append(_compared(value, left.pop(key, math.nan)))
-    for (family, feature, code, aggregation), computed in left.items():
+            found.append(_compared(value, ours.get(key, math.nan)))
+            compared.add(key)
+    for (family, feature, code, aggregation), computed in ours.items():
+        if (family, feature, code, aggregation) in compared:
+            continue
         found.append(_compared(ReferenceValue(config, family, feature, code, aggregation, None, None), computed))
     return found
 

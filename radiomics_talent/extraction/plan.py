@@ -70,6 +70,10 @@ _COSTS = {
     # Moran's I and Geary's C take Fourier transforms of eight times the box.
     "ibsi": _Costs(0.05, 1.5e-6, 0.0, 33.0, 8.0, {}, 300.0),
 }
+_LEVEL_KEYS = {
+    False: ("binWidth", "binCount"),
+    True: ("ibsi.discretisation.bin_width", "ibsi.discretisation.bin_count"),
+}
 _WORKER_MIB = 300.0
 _BYTES_A_SCAN_VOXEL = 9.0
 _BYTES_A_GLCM_CELL = 13 * 8 * 6.0
@@ -164,19 +168,18 @@ def _forecast(task: ScanTask, case: Case, hashed: ScanHash) -> Outcome:  # noqa:
     levels = engine.grey_levels(prepared, settings)
     voxels = int((sitk.GetArrayViewFromImage(prepared.mask) != 0).sum())
     outcome = Outcome(lesion.row, 0, lesion.lesion_id)
+    width, count = _LEVEL_KEYS[settings.ibsi is not None]
     absurd = {name: n for name, n in levels.items() if n > MOST_GREY_LEVELS}
     if absurd:
-        sentence = (
-            f"{_listed(absurd)} (at most {MOST_GREY_LEVELS}); raise binWidth, set binCount, or see whether the image "
-            "is in HU"
-        )
+        remedy = f"raise {width}, set {count}, or see whether the image is in HU"
+        sentence = f"{_listed(absurd)} (at most {MOST_GREY_LEVELS}); {remedy}"
         finding = Finding("too-many-grey-levels", sentence, where=lesion.key)
         failure = Failure(lesion.row, lesion.patient_id, lesion.lesion_id, "features", str(finding))
         return replace(outcome, failure=failure, findings=(finding,))
     odd = {n: v for n, v in levels.items() if not FEWEST_GREY_LEVELS <= v <= MANY_GREY_LEVELS}
     findings: tuple[Finding, ...] = ()
     if odd:
-        sentence = f"{_listed(odd)}, outside {FEWEST_GREY_LEVELS} to {MANY_GREY_LEVELS}; change binWidth or binCount"
+        sentence = f"{_listed(odd)}, outside {FEWEST_GREY_LEVELS} to {MANY_GREY_LEVELS}; change {width} or {count}"
         findings = (Finding("grey-levels", sentence, where=lesion.key),)
     costs = _COSTS[engine.engine_of(settings)]
     memory = _mib(case.image, prepared, voxels, levels, engine.filtered_voxels(prepared, settings), costs)

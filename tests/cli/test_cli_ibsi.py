@@ -65,6 +65,16 @@ def test_a_value_that_differs_fails_with_exit_code_1(tmp_path, shared_data):
     assert status["Volume (counting)"] == "no consensus"
 
 
+def test_values_of_an_unknown_configuration_are_told(tmp_path):
+    table = tmp_path / "values.csv"
+    table.write_text(
+        "config,feature_family,feature,ibsi_code,aggregation,reference_value,tolerance\nQ,Statistics,Mean,Q4LE,,1,0\n"
+    )
+    result = run("--reference", table, "--config", "digital")
+    assert result.exit_code == 0
+    assert "IBSI 1 has no configuration Q; its values are left out" in result.stderr
+
+
 def test_one_configuration_on_dicom(shared_data):
     result = run("--data", shared_data / "ibsi", "--config", "A", "--form", "dicom")
     assert result.exit_code == 0

@@ -76,6 +76,12 @@ def test_statuses():
     assert found[5].ibsi_code == "AMMC"
 
 
+def test_a_reference_value_that_stands_twice_is_compared_twice():
+    twice = [ReferenceValue("A", "Statistics", "Mean", "Q4LE", "", number, 0.0) for number in (1.0, 2.0)]
+    found = compare("A", {("Statistics", "Mean", "Q4LE", ""): 1.0}, twice)
+    assert [one.status for one in found] == ["pass", "fail"]
+
+
 def test_the_phantom_is_found_by_either_name_or_named_itself(tmp_path):
     for name in ("ct_phantom", "ibsi_1_ct_radiomics_phantom"):
         folder = tmp_path / name / name

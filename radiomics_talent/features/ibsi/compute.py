@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from radiomics_talent.settings import ExtractionSettings
 
 _IMAGE = "original"
+_SAME_MM = 1e-3
 
 _WHOLE: dict[str, Callable[[IbsiLesion, Collection[str]], dict[str, float]]] = {
     "shape": morphology_features,
@@ -67,7 +68,7 @@ def compute(
     values : dict of str to float
         By column name, class by class in IBSI's order; NaN where a feature is not defined.
     warnings : tuple of str
-        None: what is not defined, the caller says.
+        About texture in 3D of voxels that are no cubes; what is not defined, the caller says.
     timings : dict of str to float
         Seconds for 'prepare' (with resegmentation and discretisation) and each class.
 
@@ -83,6 +84,7 @@ def compute(
     lesion = lesion_of(prepared, asked)
     timings = {"prepare": prepared.seconds + time.perf_counter() - started}
     values: dict[str, float] = {}
+    warnings = _warnings(lesion, asked)
     for feature_class, names in wanted_names(asked).items():
         started = time.perf_counter()
         for aggregation, found in _features(lesion, feature_class, names, asked).items():
@@ -90,7 +92,7 @@ def compute(
                 str(ColumnName(_IMAGE, feature_class, aggregation, name)): value for name, value in found.items()
             }
         timings[feature_class] = time.perf_counter() - started
-    return values, (), timings
+    return values, warnings, timings
 
 
 def grey_levels(prepared: Prepared, settings: ExtractionSettings) -> dict[str, int]:
@@ -128,6 +130,16 @@ def _features(
     if feature_class == "ivh":
         return {"": ivh_features(volume_histogram_of(lesion, settings), names)}
     return {"": _WHOLE[feature_class](lesion, names)}
+
+
+def _warnings(lesion: IbsiLesion, settings: IbsiSettings) -> tuple[str, ...]:
+    spacing = lesion.spacing_xyz
+    in_3d = any(how.startswith("3D") for how in settings.aggregation) and _MATRICES.keys() & wanted_names(settings)
+    if not in_3d or max(spacing) - min(spacing) < _SAME_MM:
+        return ()
+    size = " × ".join(f"{side:g}" for side in spacing)
+    unequal = f"texture in 3D of voxels of {size} mm, where neighbours are not equally far along each axis"
+    return (f"{unequal}; set ibsi.interpolation to cubes, or aggregate in 2D",)
 
 
 def _check_levels(lesion: IbsiLesion) -> None:

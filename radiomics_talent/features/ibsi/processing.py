@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST_LEVELS = 2**16
 """More grey levels than this are no discretisation: the bin width does not fit the image."""
+_LONG = 1e9
 _MARGIN_MM = 7.0
 """Local intensity looks 6.2 mm about a voxel."""
 
@@ -166,7 +167,8 @@ def volume_histogram_of(lesion: IbsiLesion, settings: IbsiSettings) -> VolumeHis
             )
         lowest = float(values.min()) if low is None else float(low)
         highest = float(values.max()) if high is None else float(high)
-        _check_number(highest - lowest + 1, "ibsi.ivh_discretisation")
+        without = "the intensity-volume histogram with every whole intensity as a level"
+        _check_number(highest - lowest + 1, without, "set ibsi.ivh_discretisation, narrow ibsi.resegmentation.range_hu")
         return VolumeHistogram(values, lowest, highest, 1.0)
     levels = _discretised(values, asked, settings)
     _check_number(float(levels.max()), "ibsi.ivh_discretisation")
@@ -211,9 +213,9 @@ def _discretised(
     return fixed_bin_size(values, width, lowest)
 
 
-def _check_number(levels: float, section: str) -> None:
+def _check_number(levels: float, section: str, remedy: str = "raise bin_width, set bin_count") -> None:
     if levels > MOST_LEVELS:
+        number = f"{levels:.0f}" if levels < _LONG else f"{levels:.1e}"
         raise ExtractionError(
-            f"{section} gives {levels:.0f} grey levels (at most {MOST_LEVELS}); raise bin_width, set bin_count, or see "
-            "whether the image is in HU"
+            f"{section} gives {number} grey levels (at most {MOST_LEVELS}); {remedy}, or see whether the image is in HU"
         )

@@ -224,7 +224,9 @@ def test_small_lesions_give_every_column_and_no_wrong_infinity(name):
 
 def test_only_the_features_asked_for_are_computed_in_ibsis_order():
     asked = settings(
-        features={"glcm": ["Contrast", "JointEntropy"], "firstorder": ["Mean"]}, aggregation=["3D_comb", "2D_avg"]
+        features={"glcm": ["Contrast", "JointEntropy"], "firstorder": ["Mean"]},
+        aggregation=["3D_comb", "2D_avg"],
+        interpolation=CUBES,
     )
     values, warnings, timings = compute(prepare(*ball(), asked), asked)
     assert list(values) == [
@@ -241,3 +243,28 @@ def test_only_the_features_asked_for_are_computed_in_ibsis_order():
 def test_verification_is_refused_since_pyradiomics_has_no_such_features():
     with pytest.raises(ConfigError, match="--verify compares with PyRadiomics, which does not compute IBSI's features"):
         make_ready(settings(), verify=True)
+
+
+def test_texture_in_3d_of_voxels_that_are_no_cubes_is_warned_of():
+    image, mask = ball(spacing=(0.8, 0.8, 2.0))
+    (told,) = extract(image, mask, settings(features={"glcm": ["Contrast"]})).warnings
+    assert told.startswith("texture in 3D of voxels of 0.8 × 0.8 × 2 mm, where neighbours are not equally far")
+    assert told.endswith("; set ibsi.interpolation to cubes, or aggregate in 2D")
+    for quiet in ({"aggregation": ["2_5D_avg"]}, {"interpolation": CUBES}, {"features": {"firstorder": None}}):
+        assert extract(image, mask, settings(**quiet)).warnings == ()
+
+
+def test_a_range_too_wide_for_every_hu_to_be_a_level_names_what_to_change():
+    image, mask = images([[[0, 100]]])
+    asked = settings(resegmentation={"range_hu": [-1e9, 1e9]}, discretisation={"bin_count": 8})
+    with pytest.raises(
+        ExtractionError, match=r"every whole intensity as a level gives 2\.0e\+09 grey levels.*narrow ibsi"
+    ):
+        extract(image, mask, asked)
+
+
+def test_a_mask_of_another_grid_is_not_told_to_use_pyradiomics_setting():
+    image, mask = ball()
+    mask.SetOrigin((0.4, 0, 0))
+    with pytest.raises(GeometryError, match=r"apart; give a mask on the image's grid$"):
+        extract(image, mask, settings())
