@@ -83,8 +83,12 @@ def _sums_over_pairs(weights: NDArray[np.float64], size: list[int], *signals: ND
     """
     along_x = [_along_x(signal, size) for signal in signals]
     sums = [0.0] * len(signals)
+    room = np.empty((len(signals), size[0], size[1], _COLUMNS), np.complex128)  # once, as memory is slow to get
     for first in range(0, weights.shape[2], _COLUMNS):
-        spectra = [_columns(one[..., first : first + _COLUMNS], size) for one in along_x]
+        columns = [one[..., first : first + _COLUMNS] for one in along_x]
+        if columns[0].shape[2] < _COLUMNS:
+            room = np.empty((*room.shape[:3], columns[0].shape[2]), np.complex128)
+        spectra = [_spectrum(one, place).view(np.float64) for one, place in zip(columns, room, strict=True)]
         for k, one in enumerate(spectra):
             sums[k] += float(_sum_of_products(weights, first, one, spectra[-1]))
     return [one / math.prod(size) for one in sums]
@@ -98,10 +102,14 @@ def _along_x(signal: NDArray[Any], size: list[int]) -> NDArray[np.complex128]:
     return found
 
 
-def _columns(along_x: NDArray[np.complex128], size: list[int]) -> NDArray[np.float64]:
-    """Return some columns of a spectrum, real and imaginary parts in turn; an axis is padded when its turn comes."""
-    along_y = fft.fft(along_x, size[1], axis=1)
-    return np.ascontiguousarray(fft.fft(along_y, size[0], axis=0, overwrite_x=True)).view(np.float64)
+def _spectrum(columns: NDArray[np.complex128], room: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    """Return some columns of a spectrum, whose transform along x is given; `room` has its size, and is overwritten."""
+    n_z, n_y, _ = columns.shape
+    room[:n_z, :n_y] = columns
+    room[:n_z, n_y:] = 0
+    room[n_z:] = 0
+    room[:n_z] = fft.fft(room[:n_z], axis=1, overwrite_x=True)
+    return np.ascontiguousarray(fft.fft(room, axis=0, overwrite_x=True))
 
 
 @kernel
