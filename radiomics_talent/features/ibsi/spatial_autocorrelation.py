@@ -55,11 +55,14 @@ def moran_and_geary(
     standard = np.zeros(inside.shape)
     standard[inside] = values - values.mean()
     standard /= math.sqrt(np.square(standard[inside]).mean())
-    size = [2 * fft.next_fast_len(n, real=True) for n in inside.shape]  # no lag of a lesion wraps around
+    n = values.size
+    size = [2 * fft.next_fast_len(width, real=True) for width in inside.shape]  # no lag of a lesion wraps around
     weights = _weight_octant(size, spacing_xyz[::-1])
-    (products,) = _sums_over_pairs(weights, size, standard)
-    squared, pairs = _sums_over_pairs(weights, size, np.square(standard, out=standard), inside)
-    return products / pairs, (values.size - 1) / values.size * (squared - products) / pairs
+    (products,) = _sums_over_pairs(weights, size, _along_x(standard, size))
+    signals = [_along_x(np.square(standard, out=standard), size), _along_x(inside, size)]
+    del standard, values  # of a large lesion each is hundreds of megabytes
+    squared, pairs = _sums_over_pairs(weights, size, *signals)
+    return products / pairs, (n - 1) / n * (squared - products) / pairs
 
 
 def _weight_octant(size: list[int], spacing: tuple[float, ...]) -> NDArray[np.float64]:
@@ -76,14 +79,13 @@ def _weight_octant(size: list[int], spacing: tuple[float, ...]) -> NDArray[np.fl
     return octant
 
 
-def _sums_over_pairs(weights: NDArray[np.float64], size: list[int], *signals: NDArray[Any]) -> list[float]:
+def _sums_over_pairs(weights: NDArray[np.float64], size: list[int], *along_x: NDArray[np.complex128]) -> list[float]:
     """Return the weighted sum over pairs of each signal with the last one, which is one over their spectra (Parseval).
 
     A whole spectrum is eight times as large as its signal: beyond the transform along x, some columns are held at once.
     """
-    along_x = [_along_x(signal, size) for signal in signals]
-    sums = [0.0] * len(signals)
-    room = np.empty((len(signals), size[0], size[1], _COLUMNS), np.complex128)  # once, as memory is slow to get
+    sums = [0.0] * len(along_x)
+    room = np.empty((len(along_x), size[0], size[1], _COLUMNS), np.complex128)  # once, as memory is slow to get
     for first in range(0, weights.shape[2], _COLUMNS):
         columns = [one[..., first : first + _COLUMNS] for one in along_x]
         if columns[0].shape[2] < _COLUMNS:

@@ -39,7 +39,7 @@ def test_halves_are_alike_and_a_chequerboard_is_not():
     assert halves[1] < 1 < chequered[1]
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 9), (1, 7, 5), (5, 6, 7), (8, 3, 1)])
+@pytest.mark.parametrize("shape", [(1, 1, 9), (1, 7, 5), (5, 6, 7), (8, 3, 1), (2, 3, 30), (40, 2, 3)])
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.977, 0.7, 3.0)])
 def test_any_lesion_gives_the_sum_over_pairs(shape, spacing):
     rng = np.random.default_rng(sum(shape))
