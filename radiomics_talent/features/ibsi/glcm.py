@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,11 +13,10 @@ from radiomics_talent.features.native import glcm as formulas
 from radiomics_talent.features.native.neighbour_tables import count_pairs, normalised_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
-    from radiomics_talent.features.ibsi.aggregation import Aggregation
     from radiomics_talent.features.ibsi.lesion import IbsiLesion
 
 # p_ij: probability of levels i and j side by side; mu: mean of i; k = |i - j| or i + j with p_k = sum of its p_ij.
@@ -27,7 +26,7 @@ _COLUMNS = {
     for name in (
         "MaximumProbability",  # GYBY: max p_ij
         "JointAverage",  # 60VM: sum i p_ij = mu
-        "SumSquares",  # UR99: joint variance: sum (i - mu)² p_ij
+        "SumSquares",  # UR99, joint variance: sum (i - mu)² p_ij
         "JointEntropy",  # TU9B: HXY = -sum p_ij log2 p_ij
         "DifferenceAverage",  # TF7R: sum k p_k, k = |i - j|
         "DifferenceVariance",  # D3YU: sum (k - mean k)² p_k
@@ -35,7 +34,7 @@ _COLUMNS = {
         "SumAverage",  # ZGXS: sum k p_k, k = i + j
         "SumVariance",  # OEEB: sum (k - mean k)² p_k, which is ClusterTendency
         "SumEntropy",  # P6QZ: -sum p_k log2 p_k
-        "JointEnergy",  # 8ZQL: angular second moment: sum p_ij²
+        "JointEnergy",  # 8ZQL, angular second moment: sum p_ij²
         "Contrast",  # ACUI: sum (i - j)² p_ij
         "Dissimilarity",  # 8S9J: sum |i - j| p_ij, which is DifferenceAverage
         "Id",  # IB1Z: sum p_ij / (1 + |i - j|)
@@ -80,15 +79,20 @@ def glcm_features(lesion: IbsiLesion, method: str, wanted: Collection[str]) -> d
         The method or a feature is not known.
     """
     how = DIRECTED[method]
-    counts = _pair_counts(lesion, how.in_slices)
-    means = mean_of_defined(np.concatenate([_features(one, counts.present, lesion) for one in counts.merged(how)]))
+    pairs = _pair_counts(lesion, how.in_slices)
+    found = [_features(one, how.by_direction, lesion.n_levels) for one in (pairs if how.by_slice else [_sum(pairs)])]
+    means = mean_of_defined(np.concatenate(found))
     return {name: float(means[_COLUMNS[name]]) for name in wanted}
 
 
-def _features(counts: NDArray[np.int32], present: NDArray[np.int64], lesion: IbsiLesion) -> NDArray[np.float64]:
-    """Features of each matrix."""
+def _features(pairs: _PairCounts, by_direction: bool, n_levels: int) -> NDArray[np.float64]:
+    """Features of the matrix of each direction, or of all directions together."""
+    counts = np.zeros(pairs.shape, dtype=np.int32)
+    counts.reshape(-1)[pairs.places] = pairs.numbers
+    if not by_direction:
+        counts = counts.sum(axis=0, keepdims=True, dtype=np.int32)
     tables = normalised_pairs(counts, symmetrical=True)
-    values = formulas.glcm_features(tables, present, lesion.n_levels)[0]
+    values = formulas.glcm_features(tables, pairs.present, n_levels)[0]
     one_level = np.diff(tables.start) == 1  # in a symmetric matrix a lone entry lies on the diagonal
     for name in ("Correlation", "Imc1"):
         values[one_level, _COLUMNS[name]] = np.nan
@@ -97,32 +101,39 @@ def _features(counts: NDArray[np.int32], present: NDArray[np.int64], lesion: Ibs
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _PairCounts:
-    """Pairs of levels in each part of a lesion; of their many tables, only what is not 0 is kept.
-
-    `tables` is the shape of a part's, as `count_pairs` has them, flat `places` and `numbers` what stands there.
-    """
+    """Pairs of the levels that are present: what is not 0 of the tables, of this shape, of `count_pairs`."""
 
     present: NDArray[np.int64]
-    tables: tuple[int, ...]
-    places: list[NDArray[np.intp]]
-    numbers: list[NDArray[np.int32]]
+    shape: tuple[int, ...]
+    places: NDArray[np.intp]
+    numbers: NDArray[np.int32]
 
-    def merged(self, how: Aggregation) -> Iterator[NDArray[np.int32]]:
-        """Yield the tables of a part after the other, or of all together; (directions, ...) or (1, ...)."""
-        pairs = list(zip(self.places, self.numbers, strict=True))
-        for group in ([one] for one in pairs) if how.by_slice else [pairs]:
-            counts = np.zeros(self.tables, dtype=np.int32)
-            for places, numbers in group:
-                counts.reshape(-1)[places] += numbers
-            yield counts if how.by_direction else counts.sum(axis=0, keepdims=True, dtype=np.int32)
+    @classmethod
+    def of(cls, present: NDArray[np.int64], counts: NDArray[np.int32]) -> _PairCounts:
+        places = np.flatnonzero(counts != 0)  # of bool it is several times as fast
+        return cls(present, counts.shape, places, counts.reshape(-1)[places])
 
 
 @once_a_lesion
-def _pair_counts(lesion: IbsiLesion, in_slices: bool) -> _PairCounts:
+def _pair_counts(lesion: IbsiLesion, in_slices: bool) -> list[_PairCounts]:
     """Count the pairs of each part along each direction."""
-    places, numbers = [], []
+    found = []
     for grey in parts(lesion, in_slices):
-        counts = count_pairs(grey, directions(in_slices))
-        places.append(np.flatnonzero(counts))
-        numbers.append(counts.reshape(-1)[places[-1]])
-    return _PairCounts(grey.present, counts.shape, places, numbers)
+        present = grey.present
+        if in_slices:  # fewer levels make smaller tables
+            present = np.flatnonzero(np.bincount(grey.levels_zyx.reshape(-1))[1:]) + 1
+        found.append(_PairCounts.of(present, count_pairs(replace(grey, present=present), directions(in_slices))))
+    return found
+
+
+def _sum(pairs: Sequence[_PairCounts]) -> _PairCounts:
+    """Add up the counts of all parts."""
+    if len(pairs) == 1:
+        return pairs[0]
+    present = np.unique(np.concatenate([one.present for one in pairs]))
+    counts = np.zeros((pairs[0].shape[0], present.size + 1, present.size + 1), dtype=np.int32)
+    for one in pairs:
+        rank = np.concatenate([[0], np.searchsorted(present, one.present) + 1])
+        direction, here, there = np.unravel_index(one.places, one.shape)
+        counts[direction, rank[here], rank[there]] += one.numbers
+    return _PairCounts.of(present, counts)

@@ -19,8 +19,8 @@ _ENERGY = of.N_FEATURES
 
 # s_ij: voxels of level i with j - 1 neighbours of it; N_s voxels; p_ij = s_ij / N_s; s_i. and s_.j: sums over j and i.
 _COLUMNS = {
-    "SmallDependenceEmphasis": of.SMALL,  # SODN: low dependence: sum s_.j / j² / N_s
-    "LargeDependenceEmphasis": of.LARGE,  # IMOQ: high dependence: sum j² s_.j / N_s
+    "SmallDependenceEmphasis": of.SMALL,  # SODN, low dependence: sum s_.j / j² / N_s
+    "LargeDependenceEmphasis": of.LARGE,  # IMOQ, high dependence: sum j² s_.j / N_s
     "LowGrayLevelEmphasis": of.LOW,  # TL9H: sum s_i. / i² / N_s
     "HighGrayLevelEmphasis": of.HIGH,  # OAE7: sum i² s_i. / N_s
     "SmallDependenceLowGrayLevelEmphasis": of.SMALL_LOW,  # EQ3F: sum s_ij / (i² j²) / N_s
