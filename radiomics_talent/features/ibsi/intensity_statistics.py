@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from radiomics_talent.features.ibsi.measured_once import MeasuredOnce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -76,7 +77,7 @@ class Sample:
         low, high = float(self.values[below]), float(self.values[above])
         return low + (high - low) * (place - below)
 
-    @cached_property
+    @MeasuredOnce
     def variance(self) -> float:
         """Second central moment."""
         return float(np.mean(np.square(self.from_mean)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from radiomics_talent.features.ibsi.closed_mesh import mesh_volume_and_area
 from radiomics_talent.features.ibsi.convex_hull import Hull, hull_of_mesh
 from radiomics_talent.features.ibsi.enclosing_ellipsoid import ellipsoid_area, ellipsoid_volume, smallest_ellipsoid
+from radiomics_talent.features.ibsi.measured_once import MeasuredOnce
 from radiomics_talent.features.ibsi.oriented_box import smallest_box
 from radiomics_talent.features.ibsi.spatial_autocorrelation import moran_and_geary
 from radiomics_talent.features.native.mesh_diameter import mesh_diameters
@@ -69,11 +69,11 @@ class _Measured:
         x, y, z = lesion.spacing_xyz
         self.spacing_zyx: Triple = (float(z), float(y), float(x))
 
-    @cached_property
+    @MeasuredOnce
     def scan(self) -> SurfaceScan:
         return scan_surface(self.lesion.morphological_zyx)
 
-    @cached_property
+    @MeasuredOnce
     def mesh(self) -> tuple[float, float]:
         return mesh_volume_and_area(self.scan.cells, self.spacing_zyx)
 
@@ -85,11 +85,11 @@ class _Measured:
     def area(self) -> float:
         return self.mesh[1]
 
-    @cached_property
+    @MeasuredOnce
     def hull(self) -> Hull:
         return hull_of_mesh(self.scan, self.spacing_zyx)
 
-    @cached_property
+    @MeasuredOnce
     def semi_axes(self) -> Triple:
         """Of the ellipsoid with the voxel centres' scatter, the longest first."""
         n, *sums = self.scan.moments.tolist()
@@ -104,30 +104,30 @@ class _Measured:
         a, b, c = (2 * math.sqrt(v) if v > NO_AXIS * major else 0.0 for v in (major, minor, least))
         return a, b, c
 
-    @cached_property
+    @MeasuredOnce
     def aligned_box(self) -> Triple:
         z, y, x = np.ptp(self.hull.corners, axis=0).tolist()
         return z, y, x
 
-    @cached_property
+    @MeasuredOnce
     def oriented_box(self) -> Triple:
         return smallest_box(self.hull)
 
-    @cached_property
+    @MeasuredOnce
     def enclosing_axes(self) -> Triple:
         return smallest_ellipsoid(self.hull.corners)
 
-    @cached_property
+    @MeasuredOnce
     def intensities(self) -> NDArray[np.float64]:
         return np.asarray(self.image_zyx[self.lesion.intensity_zyx], np.float64)
 
-    @cached_property
+    @MeasuredOnce
     def image_zyx(self) -> NDArray[np.float64]:
-        """The image in the lesion's box."""
+        """Return the image in the lesion's box."""
         (x, y, z), (x_end, y_end, z_end) = self.lesion.box.lower, self.lesion.box.upper
         return self.lesion.image_zyx[z:z_end, y:y_end, x:x_end]
 
-    @cached_property
+    @MeasuredOnce
     def autocorrelation(self) -> tuple[float, float]:
         return moran_and_geary(self.image_zyx, self.lesion.intensity_zyx, self.lesion.spacing_xyz)
 
