@@ -22,7 +22,7 @@ import SimpleITK as sitk
 from radiomics_talent.compliance.comparison import settings_of
 from radiomics_talent.compliance.phantoms import Phantom, find_ct_phantom, load_ct_phantom
 from radiomics_talent.compliance.reference_values import ReferenceValue, load_reference_values
-from radiomics_talent.feature_dictionary import ColumnName, definition_of, definitions
+from radiomics_talent.feature_dictionary import ColumnName, definition_of, definitions, ibsi_names
 from radiomics_talent.features import reference
 from radiomics_talent.features.engine import prepare
 from radiomics_talent.features.ibsi.compute import compute as compute_ibsi
@@ -221,7 +221,10 @@ def by_ibsi(prepared: Prepared, settings: ExtractionSettings) -> Found:
     """Compute by this program's definitions."""
     lesion = lesion_of(prepared, _ibsi(settings))
     values: Values = {}
-    for column, value in compute_ibsi(prepared, settings)[0].items():
+    # The volume histogram takes no intensities that are not whole, and PyRadiomics has none to compare with.
+    others = {name: None for name in ibsi_names() if name != "ivh"}
+    asked = settings.model_copy(update={"ibsi": _ibsi(settings).model_copy(update={"features": others})})
+    for column, value in compute_ibsi(prepared, asked)[0].items():
         definition = definition_of(column)
         assert definition is not None
         values[definition.ibsi_family, definition.ibsi_name, ColumnName.parse(column).aggregation] = value
