@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import fft
@@ -13,11 +13,6 @@ from radiomics_talent.imaging.geometry import Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_COLUMNS = 12
-"""Columns of a spectrum that are held at once: few enough for the cache, and no power of two, which would crowd it."""
-_SLICES = 16
-"""Slices that are padded at once."""
 
 
 def moran_and_geary(
@@ -50,82 +45,72 @@ def moran_and_geary(
     values = image_zyx[mask_zyx]
     if box is None or values.size < 2 or values.min() == values.max():
         return math.nan, math.nan
-    part = tuple(slice(low, up) for low, up in zip(box.lower[::-1], box.upper[::-1], strict=True))
-    inside = mask_zyx[part]
+    # (x, z, y): what is transformed last lies side by side in memory.
+    inside = np.ascontiguousarray(mask_zyx[box.slices_zyx].transpose(2, 0, 1))
     standard = np.zeros(inside.shape)
-    standard[inside] = values - values.mean()
+    standard[inside] = image_zyx[box.slices_zyx].transpose(2, 0, 1)[inside] - values.mean()
     standard /= math.sqrt(np.square(standard[inside]).mean())
+    size = [2 * fft.next_fast_len(n, real=True) for n in inside.shape]  # no lag of a lesion wraps around
+    weights = _weight_octant(size, [float(spacing_xyz[axis]) for axis in (0, 2, 1)])
+    products, _ = _sums_over_pairs(weights, size, standard, standard)
+    squared, pairs = _sums_over_pairs(weights, size, np.square(standard, out=standard), inside.astype(np.float64))
     n = values.size
-    size = [2 * fft.next_fast_len(width, real=True) for width in inside.shape]  # no lag of a lesion wraps around
-    weights = _weight_octant(size, spacing_xyz[::-1])
-    (products,) = _sums_over_pairs(weights, size, _along_x(standard, size))
-    signals = [_along_x(np.square(standard, out=standard), size), _along_x(inside, size)]
-    del standard, values  # of a large lesion each is hundreds of megabytes
-    squared, pairs = _sums_over_pairs(weights, size, *signals)
     return products / pairs, (n - 1) / n * (squared - products) / pairs
 
 
-def _weight_octant(size: list[int], spacing: tuple[float, ...]) -> NDArray[np.float64]:
+def _weight_octant(size: list[int], spacing: list[float]) -> NDArray[np.float64]:
     """Return an octant of the transform of 1 / distance, 0 at none; the weights are even, so it is a cosine's.
 
-    Along x it counts for both halves of a real signal's spectrum, whose first and last column occur once.
+    Along the first axis it counts for both halves of a real signal's spectrum, whose two ends occur once.
     """
-    z, y, x = (np.square(np.arange(n // 2 + 1) * float(d)) for n, d in zip(size, spacing, strict=True))
-    octant = z[:, np.newaxis, np.newaxis] + y[:, np.newaxis] + x
+    first, second, third = (np.square(np.arange(n // 2 + 1) * d) for n, d in zip(size, spacing, strict=True))
+    octant = first[:, np.newaxis, np.newaxis] + second[:, np.newaxis] + third
     octant[0, 0, 0] = np.inf
     np.divide(1, np.sqrt(octant, out=octant), out=octant)
     octant = np.asarray(fft.dctn(octant, type=1, overwrite_x=True), np.float64)
-    octant[..., 1:-1] *= 2
+    octant[1:-1] *= 2
     return octant
 
 
-def _sums_over_pairs(weights: NDArray[np.float64], size: list[int], *along_x: NDArray[np.complex128]) -> list[float]:
-    """Return the weighted sum over pairs of each signal with the last one, which is one over their spectra (Parseval).
+def _sums_over_pairs(
+    weights: NDArray[np.float64], size: list[int], one: NDArray[np.float64], other: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return the weighted sum over pairs of one signal with the other, and of the other with itself (Parseval).
 
-    A whole spectrum is eight times as large as its signal: beyond the transform along x, some columns are held at once.
+    A whole spectrum is eight times as large as its signal: beyond the first transform, one plane is held at a time.
     """
-    sums = [0.0] * len(along_x)
-    room = np.empty((len(along_x), size[0], size[1], _COLUMNS), np.complex128)  # once, as memory is slow to get
-    for first in range(0, weights.shape[2], _COLUMNS):
-        columns = [one[..., first : first + _COLUMNS] for one in along_x]
-        if columns[0].shape[2] < _COLUMNS:
-            room = np.empty((*room.shape[:3], columns[0].shape[2]), np.complex128)
-        spectra = [_spectrum(one, place).view(np.float64) for one, place in zip(columns, room, strict=True)]
-        for k, one in enumerate(spectra):
-            sums[k] += float(_sum_of_products(weights, first, one, spectra[-1]))
-    return [one / math.prod(size) for one in sums]
-
-
-def _along_x(signal: NDArray[Any], size: list[int]) -> NDArray[np.complex128]:
-    """Return the transform along x alone, some slices at a time: never is all of the signal padded."""
-    found = np.empty((*signal.shape[:2], size[2] // 2 + 1), np.complex128)
-    for z in range(0, len(signal), _SLICES):
-        found[z : z + _SLICES] = fft.rfft(signal[z : z + _SLICES], size[2], axis=2)
-    return found
-
-
-def _spectrum(columns: NDArray[np.complex128], room: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """Return some columns of a spectrum, whose transform along x is given; `room` has its size, and is overwritten."""
-    n_z, n_y, _ = columns.shape
-    room[:n_z, :n_y] = columns
-    room[:n_z, n_y:] = 0
-    room[n_z:] = 0
-    room[:n_z] = fft.fft(room[:n_z], axis=1, overwrite_x=True)
-    return np.ascontiguousarray(fft.fft(room, axis=0, overwrite_x=True))
+    along = [fft.rfft(signal, size[0], axis=0) for signal in ((one,) if one is other else (one, other))]
+    sums = np.zeros(2)
+    for k in range(weights.shape[0]):
+        spectra = [
+            fft.fft(fft.fft(planes[k], size[2], axis=1), size[1], axis=0, overwrite_x=True).view(np.float64)
+            for planes in along
+        ]
+        sums += _sums_of_products(weights[k], spectra[0], spectra[-1])
+    crossed, own = (sums / math.prod(size)).tolist()
+    return crossed, own
 
 
 @kernel
-def _sum_of_products(
-    weights: NDArray[np.float64], first: int, one: NDArray[np.float64], other: NDArray[np.float64]
-) -> float:
-    """Sum weight times (real times real + imaginary times imaginary) over columns from `first` on."""
-    n_z, n_y, n = one.shape
-    total = 0.0
-    for z in range(n_z):
-        for y in range(n_y):
-            weight, a, b = weights[min(z, n_z - z), min(y, n_y - y), first:], one[z, y], other[z, y]
-            row = 0.0
-            for x in range(0, n, 2):
-                row += weight[x // 2] * (a[x] * b[x] + a[x + 1] * b[x + 1])
-            total += row
-    return total
+def _sums_of_products(
+    weights: NDArray[np.float64], one: NDArray[np.float64], other: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Sum weight times (real times real + imaginary times imaginary), of both, and of the other with itself."""
+    n_rows, n = one.shape[0], one.shape[1] // 2
+    crossed = own = 0.0
+    for z in range(n_rows):
+        weight, a, b = weights[min(z, n_rows - z)], one[z], other[z]
+        row = row_own = mirrored = mirrored_own = 0.0
+        for y in range(1, n // 2):  # a column and the one that mirrors it have one weight
+            i, j = 2 * y, 2 * (n - y)
+            row += weight[y] * (a[i] * b[i] + a[i + 1] * b[i + 1])
+            row_own += weight[y] * (b[i] * b[i] + b[i + 1] * b[i + 1])
+            mirrored += weight[y] * (a[j] * b[j] + a[j + 1] * b[j + 1])
+            mirrored_own += weight[y] * (b[j] * b[j] + b[j + 1] * b[j + 1])
+        for y in (0, n // 2):
+            i = 2 * y
+            row += weight[y] * (a[i] * b[i] + a[i + 1] * b[i + 1])
+            row_own += weight[y] * (b[i] * b[i] + b[i + 1] * b[i + 1])
+        crossed += row + mirrored
+        own += row_own + mirrored_own
+    return crossed, own
