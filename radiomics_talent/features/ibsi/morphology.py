@@ -155,7 +155,7 @@ def _centre_of_mass_shift(m: _Measured) -> float:
     total = float(m.intensities.sum())
     if total == 0:
         return math.nan
-    weighted = [float((np.nonzero(m.lesion.intensity_zyx)[axis] * m.intensities).sum()) / total for axis in range(3)]
+    weighted = [float((at * m.intensities).sum()) / total for at in np.nonzero(m.lesion.intensity_zyx)]
     n, *sums = m.scan.moments[:4].tolist()
     centre = [value / n - 1 for value in sums]  # moments count from a margin of one voxel
     return math.hypot(*((w - c) * d for w, c, d in zip(weighted, centre, m.spacing_zyx, strict=True)))
