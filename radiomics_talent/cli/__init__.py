@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "index", "check", "review", "extract", "map", "eligibility", "recist", "train", "evaluate", "score", "report",
-    "features", "config", "doctor", "demo", "ibsi",
+    "features", "ibsi", "config", "doctor", "demo",
 )  # fmt: skip
 """Commands in the order of --help."""
 EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 1, 2, 3, 130
