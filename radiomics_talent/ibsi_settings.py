@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from radiomics_talent.feature_dictionary import ibsi_names
-from radiomics_talent.presets import FrozenSettings, Positive, refuse_unknown
+from radiomics_talent.presets import FrozenSettings, Positive, known_features
 
 Aggregation = Literal["2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb"]
 
@@ -75,14 +75,7 @@ class IbsiSettings(FrozenSettings):
     @field_validator("features", mode="before")
     @classmethod
     def _known_features(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            return value
-        known = ibsi_names()
-        refuse_unknown("feature class", value, known)
-        for name, features in value.items():
-            if isinstance(features, list | tuple):
-                refuse_unknown(f"{name} feature", features, known[name])
-        return {name: features or None for name, features in value.items()} or None
+        return known_features(value, ibsi_names()) or None
 
     @model_validator(mode="after")
     def _levels_begin_somewhere(self) -> Self:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from radiomics_talent.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
 _TYPE = re.compile(r"literal\[|constrained-|(int|float|str)$")
 _WORD = re.compile(r"'([^']*)'")
@@ -128,6 +128,30 @@ def refuse_unknown(what: str, given: Iterable[object], known: Iterable[str]) -> 
             near = difflib.get_close_matches(str(name), names, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
             raise ValueError(f"unknown {what} {name!r}; {hint}")
+
+
+def known_features(chosen: object, known: Mapping[str, Collection[str]]) -> object:
+    """Return chosen features by class, None for all of a class, as a validator of settings wants them.
+
+    Parameters
+    ----------
+    chosen : object
+        What a settings file says: anything but a mapping is returned as it is, for pydantic to refuse.
+    known : mapping of str to collection of str
+        Features by class.
+
+    Raises
+    ------
+    ValueError
+        A class or a feature is not known.
+    """
+    if not isinstance(chosen, dict):
+        return chosen
+    refuse_unknown("feature class", chosen, known)
+    for name, features in chosen.items():
+        if isinstance(features, list | tuple):
+            refuse_unknown(f"{name} feature", features, known[name])
+    return {name: features or None for name, features in chosen.items()}
 
 
 def _one_a_value(errors: Iterable[Any]) -> list[Any]:

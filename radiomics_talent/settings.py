@@ -18,7 +18,15 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from radiomics_talent.errors import ConfigError
 from radiomics_talent.feature_dictionary import pyradiomics_names
 from radiomics_talent.ibsi_settings import IbsiSettings
-from radiomics_talent.presets import FrozenSettings, Positive, find_preset, read_yaml, refuse_unknown, validated
+from radiomics_talent.presets import (
+    FrozenSettings,
+    Positive,
+    find_preset,
+    known_features,
+    read_yaml,
+    refuse_unknown,
+    validated,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -208,14 +216,7 @@ class ExtractionSettings(FrozenSettings):
     @field_validator("featureClass", mode="before")
     @classmethod
     def _known_features(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            return value
-        known = pyradiomics_names()
-        refuse_unknown("feature class", value, known)
-        for name, features in value.items():
-            if isinstance(features, list | tuple):
-                refuse_unknown(f"{name} feature", features, known[name])
-        return {k: v or None for k, v in value.items()}
+        return known_features(value, pyradiomics_names())
 
     @model_validator(mode="after")
     def _has_work(self) -> Self:
