@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -81,7 +81,7 @@ def prepare_ibsi(image: sitk.Image, lesion: LesionVoxels, settings: IbsiSettings
     _check_finite(values[box.slices_zyx], "in the lesion's box")
     if asked and asked.round_hu:
         values = whole_hu(values)
-    part = sitk.GetImageFromArray(values)
+    part = sitk.GetImageFromArray(_as_scans_are_stored(values) if asked and asked.round_hu else values)
     grid.geometry.crop(region).put_on(part)
     return Prepared(part, moved.crop(), box, time.perf_counter() - started)
 
@@ -103,7 +103,7 @@ def lesion_of(prepared: Prepared, settings: IbsiSettings) -> IbsiLesion:
     ExtractionError
         There are more than `MOST_LEVELS` grey levels; or, without discretisation, intensities are no grey levels.
     """
-    values = sitk.GetArrayFromImage(prepared.image)
+    values = np.array(sitk.GetArrayViewFromImage(prepared.image), dtype=np.float64)
     morphological = sitk.GetArrayFromImage(prepared.mask) == 1
     inside = values[prepared.lesion.slices_zyx][morphological]
     keeps = settings.resegmentation
@@ -127,6 +127,13 @@ def lesion_of(prepared: Prepared, settings: IbsiSettings) -> IbsiLesion:
         levels_zyx=levels,
         n_levels=int(found.max()),
     )
+
+
+def _as_scans_are_stored(whole: NDArray[np.float64]) -> NDArray[Any]:
+    """Return whole HU as 16-bit integers, a quarter of the size, where they fit."""
+    limits = np.iinfo(np.int16)
+    fits = whole.size > 0 and whole.min() >= limits.min and whole.max() <= limits.max
+    return whole.astype(np.int16) if fits else whole
 
 
 def _check_finite(values: NDArray[np.float64], where: str) -> None:
