@@ -67,9 +67,9 @@ _COSTS = {
     "reference": _Costs(0.02, 2.2e-6, 1.0e-7, 33.0, 105.0, {"Original": 0.0, "Wavelet": 165.0, "LBP3D": 125.0}, 43.0),
     # Measured on balls of 5 thousand to 2.5 million voxels in a CT of 512 x 512 x 300, at 1 mm and as scanned.
     "native": _Costs(0.004, 2.5e-7, 0.0, 33.0, 8.0, {"Original": 0.0, "Wavelet": 110.0, "LBP3D": 250.0}, 16.0),
-    # Measured with ibsi-ct on the same sarcomas, one process: 753 MiB and 22 s; foretold: 824 MiB and 26 s. Most is taken
-    # by Moran's I and Geary's C, by the lesion's box. Boxes and ellipsoids of smallest volume (OMBB, MVEE), which ibsi-ct
-    # leaves out, cost up to a second more a lesion.
+    # Measured with ibsi-ct on the same sarcomas, one process: 753 MiB and 22 s; foretold: 824 MiB and 26 s. Most is for
+    # Moran's I and Geary's C, by the lesion's box. Box and ellipsoid of smallest volume (OMBB, MVEE), which ibsi-ct
+    # leaves out, take up to a second more a lesion.
     "ibsi": _Costs(0.01, 9.0e-7, 0.0, 33.0, 8.0, {}, 90.0),
 }
 _LEVEL_KEYS = {
