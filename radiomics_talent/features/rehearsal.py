@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from radiomics_talent.features.ibsi.compute import compute as compute_ibsi
-from radiomics_talent.features.ibsi.processing import prepare_ibsi
-from radiomics_talent.features.native.compute import compute
+from radiomics_talent.features.engine import extract
 from radiomics_talent.features.native.texture_maps import image_maps
 from radiomics_talent.features.native.texture_settings import TextureSettings
-from radiomics_talent.features.prepared import prepare
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels
 from radiomics_talent.settings import ExtractionSettings
@@ -71,7 +68,4 @@ def _compute(slices: int, dtype: type, settings: ExtractionSettings) -> None:
     mask[4, 6:8, 7] = False
     lesion = LesionVoxels.of(mask, Geometry.of(image))
     assert lesion is not None, "it has just been drawn"
-    if settings.ibsi is not None:
-        compute_ibsi(prepare_ibsi(image, lesion, settings.ibsi), settings)
-    else:
-        compute(prepare(image, lesion, settings), settings)
+    extract(image, lesion, settings)
