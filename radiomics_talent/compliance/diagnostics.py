@@ -48,7 +48,7 @@ def diagnostics(image: sitk.Image, lesion: LesionVoxels, settings: IbsiSettings)
     )
     if asked and asked.round_hu:
         whole = whole_hu(whole)
-    around = processed.image_zyx[processed.box.slices_zyx]
+    around = processed.inside_zyx
     drawn, morphological, intensity = lesion.voxels_zyx, processed.morphological_zyx, processed.intensity_zyx
     return {
         **_image("Diagnostics-initial image", initial, scan),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from radiomics_talent.features.ibsi.lesion import once_a_lesion
 from radiomics_talent.features.ibsi.measured_once import MeasuredOnce
 
 if TYPE_CHECKING:
@@ -37,9 +38,10 @@ def statistics_features(lesion: IbsiLesion, wanted: Collection[str]) -> dict[str
     return statistics_of(sorted_intensities(lesion), wanted)
 
 
+@once_a_lesion
 def sorted_intensities(lesion: IbsiLesion) -> NDArray[np.float64]:
     """Return the intensities in the intensity mask, ascending."""
-    values = lesion.image_zyx[lesion.box.slices_zyx][lesion.intensity_zyx]
+    values = lesion.inside_zyx[lesion.intensity_zyx]
     if np.abs(values).max() < _SHORT and (values == np.rint(values)).all():
         # HU are whole numbers: sorted as such they take a tenth of the time.
         return np.sort(values.astype(np.int16), kind="stable").astype(np.float64)

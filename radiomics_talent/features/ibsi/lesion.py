@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from radiomics_talent.imaging.geometry import Box
 
-Found = TypeVar("Found")
+Measure = TypeVar("Measure", bound="Callable[..., object]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,14 +50,20 @@ class IbsiLesion:
     n_levels: int
     found: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
+    @property
+    def inside_zyx(self) -> NDArray[np.float64]:
+        """The part of `image_zyx` in the lesion's box, where the masks are."""
+        return self.image_zyx[self.box.slices_zyx]
 
-def once_a_lesion(measure: Callable[[IbsiLesion, bool], Found]) -> Callable[[IbsiLesion, bool], Found]:
+
+def once_a_lesion(measure: Measure) -> Measure:
     """Let a lesion keep what several families or methods of aggregation look at, as long as it lives.
 
     Parameters
     ----------
     measure : callable
-        Of a lesion, and of whether slices are looked at one by one. What it returns is changed by nobody.
+        Of a lesion, and of what tells ways of measuring it apart: whether slices are looked at one by one. What it
+        returns is changed by nobody.
 
     Returns
     -------
@@ -66,11 +72,10 @@ def once_a_lesion(measure: Callable[[IbsiLesion, bool], Found]) -> Callable[[Ibs
     """
 
     @wraps(measure)
-    def kept(lesion: IbsiLesion, in_slices: bool) -> Found:
-        key = (measure, in_slices)
+    def kept(lesion: IbsiLesion, *way: bool) -> object:
+        key = (measure, way)
         if key not in lesion.found:
-            lesion.found[key] = measure(lesion, in_slices)
-        found: Found = lesion.found[key]
-        return found
+            lesion.found[key] = measure(lesion, *way)
+        return lesion.found[key]
 
-    return kept
+    return cast("Measure", kept)

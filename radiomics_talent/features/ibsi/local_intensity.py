@@ -50,7 +50,7 @@ def local_intensity_features(lesion: IbsiLesion, wanted: Collection[str]) -> dic
     means = _sphere_means(lesion)[lesion.intensity_zyx]
     values: dict[str, float] = {"GlobalIntensityPeak": float(means.max())}
     if "LocalIntensityPeak" in wanted:
-        intensities = lesion.image_zyx[lesion.box.slices_zyx][lesion.intensity_zyx]
+        intensities = lesion.inside_zyx[lesion.intensity_zyx]
         values["LocalIntensityPeak"] = float(means[intensities == intensities.max()].max())
     return {name: values[name] for name in wanted}
 

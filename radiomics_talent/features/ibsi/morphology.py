@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from radiomics_talent.features.ibsi.closed_mesh import mesh_volume_and_area
+from radiomics_talent.features.ibsi.closed_mesh import closed_cell_triangles
 from radiomics_talent.features.ibsi.convex_hull import Hull, hull_of_mesh
 from radiomics_talent.features.ibsi.enclosing_ellipsoid import ellipsoid_area, ellipsoid_volume, smallest_ellipsoid
 from radiomics_talent.features.ibsi.measured_once import MeasuredOnce
 from radiomics_talent.features.ibsi.oriented_box import smallest_box
 from radiomics_talent.features.ibsi.spatial_autocorrelation import moran_and_geary
 from radiomics_talent.features.native.mesh_diameter import mesh_diameters
+from radiomics_talent.features.native.surface_mesh import mesh_area, mesh_volume
 from radiomics_talent.features.native.surface_scan import SurfaceScan, scan_surface
 
 if TYPE_CHECKING:
@@ -74,16 +75,12 @@ class _Measured:
         return scan_surface(self.lesion.morphological_zyx)
 
     @MeasuredOnce
-    def mesh(self) -> tuple[float, float]:
-        return mesh_volume_and_area(self.scan.cells, self.spacing_zyx)
-
-    @property
     def volume(self) -> float:
-        return self.mesh[0]
+        return mesh_volume(self.scan.cells, self.spacing_zyx, closed_cell_triangles())
 
-    @property
+    @MeasuredOnce
     def area(self) -> float:
-        return self.mesh[1]
+        return mesh_area(self.scan.cells, self.spacing_zyx, closed_cell_triangles())
 
     @MeasuredOnce
     def hull(self) -> Hull:
@@ -119,17 +116,11 @@ class _Measured:
 
     @MeasuredOnce
     def intensities(self) -> NDArray[np.float64]:
-        return np.asarray(self.image_zyx[self.lesion.intensity_zyx], np.float64)
-
-    @MeasuredOnce
-    def image_zyx(self) -> NDArray[np.float64]:
-        """Return the image in the lesion's box."""
-        (x, y, z), (x_end, y_end, z_end) = self.lesion.box.lower, self.lesion.box.upper
-        return self.lesion.image_zyx[z:z_end, y:y_end, x:x_end]
+        return self.lesion.inside_zyx[self.lesion.intensity_zyx]
 
     @MeasuredOnce
     def autocorrelation(self) -> tuple[float, float]:
-        return moran_and_geary(self.image_zyx, self.lesion.intensity_zyx, self.lesion.spacing_xyz)
+        return moran_and_geary(self.lesion.inside_zyx, self.lesion.intensity_zyx, self.lesion.spacing_xyz)
 
 
 def _ratio(size: float, of: float) -> float:

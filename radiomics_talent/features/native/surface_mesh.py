@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -59,12 +59,23 @@ class CellTriangles:
 @cache
 def cell_triangles() -> CellTriangles:
     """Return the triangles of every configuration, built on the first call (some ten milliseconds)."""
+    return tabulated(triangles_of)
+
+
+def tabulated(triangles: Callable[[int], list[Triangle]]) -> CellTriangles:
+    """Tabulate the triangles of every configuration.
+
+    Parameters
+    ----------
+    triangles : callable
+        As `triangles_of`.
+    """
     owner: list[int] = []
     normals: list[Point] = []
     volume = np.zeros(256, np.int64)
     facing = np.zeros((256, 3), np.int64)
     for configuration in range(256):
-        for a, b, c in triangles_of(configuration):
+        for a, b, c in triangles(configuration):
             normal = _cross(_minus(b, a), _minus(c, a))
             owner.append(configuration)
             normals.append(normal)
@@ -92,7 +103,9 @@ def triangles_of(configuration: int) -> list[Triangle]:
     return [(a, c, b) for a, b, c in found] if reverse else found
 
 
-def mesh_area(cells: NDArray[np.int64], spacing_zyx: tuple[float, float, float]) -> float:
+def mesh_area(
+    cells: NDArray[np.int64], spacing_zyx: tuple[float, float, float], table: CellTriangles | None = None
+) -> float:
     """Return the area of a mesh (PyRadiomics ``SurfaceArea``, IBSI C0JK).
 
     Parameters
@@ -101,20 +114,24 @@ def mesh_area(cells: NDArray[np.int64], spacing_zyx: tuple[float, float, float])
         (256, 4): number of cells of each configuration, then what `mesh_volume` takes.
     spacing_zyx : tuple of float
         Voxel size in mm.
+    table : CellTriangles, optional
+        Triangles of the cells; without it PyRadiomics'.
 
     Returns
     -------
     float
         In mm².
     """
-    table = cell_triangles()
+    table = cell_triangles() if table is None else table
     z, y, x = spacing_zyx
     scaled = table.normal_zyx * (np.array([y * x, z * x, z * y]) / 4)
     areas = 0.5 * np.sqrt((scaled**2).sum(axis=1))
     return float((areas * cells[table.configuration, 0]).sum())
 
 
-def mesh_volume(cells: NDArray[np.int64], spacing_zyx: tuple[float, float, float]) -> float:
+def mesh_volume(
+    cells: NDArray[np.int64], spacing_zyx: tuple[float, float, float], table: CellTriangles | None = None
+) -> float:
     """Return the volume that a mesh encloses (PyRadiomics ``MeshVolume``, IBSI RNU0).
 
     Parameters
@@ -123,6 +140,8 @@ def mesh_volume(cells: NDArray[np.int64], spacing_zyx: tuple[float, float, float
         (256, 4): number of cells of each configuration, and the sums of their positions z, y and x in the array.
     spacing_zyx : tuple of float
         Voxel size in mm.
+    table : CellTriangles, optional
+        Triangles of the cells; without it PyRadiomics'.
 
     Returns
     -------
@@ -130,7 +149,7 @@ def mesh_volume(cells: NDArray[np.int64], spacing_zyx: tuple[float, float, float
         In mm³. The sum over triangles of the signed tetrahedra that they span with the array's first voxel, taken in
         whole numbers: eight times six of them are a voxel.
     """
-    table = cell_triangles()
+    table = cell_triangles() if table is None else table
     # det(p + a, p + b, p + c) = det(a, b, c) + p . normal, and a position doubled is twice that of the cell.
     whole = int((table.volume * cells[:, 0]).sum()) + 2 * int((table.facing_zyx * cells[:, 1:]).sum())
     z, y, x = spacing_zyx

@@ -6,13 +6,14 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from radiomics_talent.features.ibsi.closed_mesh import closed_triangles_of, mesh_volume_and_area
-from radiomics_talent.features.native.surface_mesh import CORNERS, triangles_of
+from radiomics_talent.features.ibsi.closed_mesh import closed_cell_triangles, closed_triangles_of
+from radiomics_talent.features.native.surface_mesh import CORNERS, mesh_area, mesh_volume, triangles_of
 from radiomics_talent.features.native.surface_scan import scan_surface
 
 
 def measured(mask, spacing_zyx=(1.0, 1.0, 1.0)):
-    return mesh_volume_and_area(scan_surface(np.asarray(mask, bool)).cells, spacing_zyx)
+    cells = scan_surface(np.asarray(mask, bool)).cells
+    return tuple(measure(cells, spacing_zyx, closed_cell_triangles()) for measure in (mesh_volume, mesh_area))
 
 
 def triangles(mask):
