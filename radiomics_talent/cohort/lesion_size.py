@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from radiomics_talent.features.ibsi.processing import interpolated_mask
 from radiomics_talent.findings import Finding
-from radiomics_talent.imaging.interpolation import aligned_grid, interpolated_lesion
 from radiomics_talent.imaging.lesion_voxels import nearest_voxels
 from radiomics_talent.imaging.preprocess import resampling_grid
 
@@ -66,11 +66,8 @@ def inspect_size(lesion: LesionVoxels, settings: ExtractionSettings, where: str)
 
 
 def _inspect_ibsi(lesion: LesionVoxels, settings: IbsiSettings, where: str) -> tuple[Finding, ...]:
-    asked, count, when = settings.interpolation, lesion.count, ""
-    if asked is not None:
-        grid = aligned_grid(lesion.geometry, asked.spacing_mm, asked.grid)
-        moved = interpolated_lesion(lesion, grid, asked.mask_interpolator, asked.mask_threshold)
-        count, when = 0 if moved is None else moved.count, " after interpolation"
+    moved = interpolated_mask(lesion, settings)
+    count, when = 0 if moved is None else moved.count, " after interpolation" if settings.interpolation else ""
     if count >= settings.minimum_voxels:
         return ()
     sentence = f"the lesion has {count} voxels{when}, at least {settings.minimum_voxels} are needed (minimum_voxels)"

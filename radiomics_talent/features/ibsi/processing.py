@@ -38,6 +38,16 @@ def grid_of(scan: Geometry, settings: IbsiSettings) -> AlignedGrid:
     return aligned_grid(scan, asked.spacing_mm if asked else (0, 0, 0), asked.grid if asked else "centre")
 
 
+def interpolated_mask(lesion: LesionVoxels, settings: IbsiSettings) -> LesionVoxels | None:
+    """Return a lesion on the grid that the settings interpolate its scan to; None where nothing is left of it."""
+    asked = settings.interpolation
+    if asked is None:
+        return lesion
+    return interpolated_lesion(
+        lesion, grid_of(lesion.geometry, settings), asked.mask_interpolator, asked.mask_threshold
+    )
+
+
 def prepare_ibsi(image: sitk.Image, lesion: LesionVoxels, settings: IbsiSettings) -> Prepared:
     """Interpolate image and mask around a lesion, and round, as the settings say.
 
@@ -65,7 +75,7 @@ def prepare_ibsi(image: sitk.Image, lesion: LesionVoxels, settings: IbsiSettings
     started = time.perf_counter()
     asked = settings.interpolation
     grid = grid_of(Geometry.of(image), settings)
-    moved = interpolated_lesion(lesion, grid, asked.mask_interpolator, asked.mask_threshold) if asked else lesion
+    moved = interpolated_mask(lesion, settings)
     if moved is None:
         spacing = " × ".join(f"{s:g}" for s in grid.geometry.spacing_mm)
         raise MaskError(
