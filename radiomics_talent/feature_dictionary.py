@@ -11,17 +11,19 @@ import difflib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import Literal, Self, cast
+from typing import Literal, Self, cast, get_args
 
 from radiomics_talent.errors import ConfigError
 
 ComputedBy = Literal["pyradiomics", "ibsi", "both", ""]
 _CLASSES_OF_PYRADIOMICS = ("shape", "shape2D", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
-_OF_DIRECTIONS = ("2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb")
-_OF_PLANES = ("2D", "2_5D", "3D")
-_AGGREGATIONS = {
-    **dict.fromkeys(("glcm", "glrlm"), _OF_DIRECTIONS),
-    **dict.fromkeys(("glszm", "gldzm", "ngtdm", "gldm"), _OF_PLANES),
+Aggregation = Literal["2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb"]
+"""How the IBSI makes one value of matrices that have directions: BTW3, SUJT, JJUI, ZW7Z, ITBB, IAZD."""
+DIRECTED, UNDIRECTED = ("glcm", "glrlm"), ("glszm", "gldzm", "ngtdm", "gldm")
+"""Classes whose matrices have directions, and those whose have none."""
+_AGGREGATIONS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(DIRECTED, get_args(Aggregation)),
+    **dict.fromkeys(UNDIRECTED, ("2D", "2_5D", "3D")),
 }
 # PyRadiomics' own, which its column names do not tell.
 _UNTOLD = frozenset({"", "3D_avg", "3D"})

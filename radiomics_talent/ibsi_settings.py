@@ -6,10 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from radiomics_talent.feature_dictionary import ibsi_names
+from radiomics_talent.feature_dictionary import Aggregation, ibsi_names
 from radiomics_talent.presets import FrozenSettings, Positive, known_features
-
-Aggregation = Literal["2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb"]
 
 
 # fmt: off

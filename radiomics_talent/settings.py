@@ -192,17 +192,14 @@ class ExtractionSettings(FrozenSettings):
     def _one_chain(cls, data: Any) -> Any:
         if not isinstance(data, dict) or data.get("ibsi") is None:
             return data
+        # A run's own record names every setting; what the defaults are cannot be meant.
+        unsaid = cls().canonical()
         for name in ("imageType", "featureClass", "setting", "voxelSetting", "pad_mm"):
-            # A run's own record names every setting; what the defaults are cannot be meant.
-            if data.get(name) and cls._canonical_default().get(name) != data[name]:
+            if data.get(name) and data[name] != unsaid[name]:
                 raise ValueError(f"{name} belongs to PyRadiomics' chain and ibsi to another: give one of the two")
         if data.get("engine") == "reference":
             raise ValueError("PyRadiomics does not compute IBSI's features: leave engine out, or leave ibsi out")
         return data
-
-    @classmethod
-    def _canonical_default(cls) -> dict[str, Any]:
-        return cls().canonical()
 
     @model_validator(mode="before")
     @classmethod

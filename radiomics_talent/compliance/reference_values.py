@@ -1,4 +1,8 @@
-"""The consensus values of IBSI 1: reading a table of them, and deciding whether a number agrees with one."""
+"""The consensus values of IBSI 1: reading a table of them, and deciding whether a number agrees with one.
+
+The table that comes along has the values that the IBSI published (Zwanenburg et al., Radiology 2020;295:328, and its
+reference manual v11) for the digital phantom and configurations A, C and D.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from radiomics_talent.feature_dictionary import ColumnName, definition_of
+from radiomics_talent.feature_dictionary import DIRECTED, ColumnName, definition_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ def _aggregation_of_pyradiomics(name: ColumnName, settings: ExtractionSettings) 
     if not name.aggregation or any(o.model_fields_set & set(_TURNED) for o in settings.imageType.values()):
         return ""
     weights, in_plane = settings.setting.weightingNorm, settings.setting.force2D
-    directed = name.feature_class in {"glcm", "glrlm"}
+    directed = name.feature_class in DIRECTED
     if (in_plane and settings.setting.force2Ddimension != 0) or (directed and weights not in {None, "no_weighting"}):
         return ""
     # In the plane it counts all slices into one matrix a direction.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from radiomics_talent.feature_dictionary import DIRECTED, UNDIRECTED
 from radiomics_talent.ibsi_settings import IbsiSettings
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 IMAGE_TYPES = "Original (no filter)"
 """IBSI 1 defines no filter, and the chain has none."""
-_DIRECTED = ("glcm", "glrlm")
-_UNDIRECTED = ("glszm", "gldzm", "ngtdm", "gldm")
 _WRITTEN = {
     "glcm": "GLCM",
     "glrlm": "GLRLM",
@@ -130,7 +129,7 @@ def texture(ibsi: IbsiSettings) -> str:
     """Return how texture matrices were merged, with the IBSI's codes."""
     told = [
         f"{_listed(names)} {' and '.join(ways)}"
-        for names, ways in ((_matrices(ibsi, _DIRECTED), _directed(ibsi)), (_matrices(ibsi, _UNDIRECTED), _flat(ibsi)))
+        for names, ways in ((_matrices(ibsi, DIRECTED), _directed(ibsi)), (_matrices(ibsi, UNDIRECTED), _flat(ibsi)))
         if names
     ]
     return f"texture: {'; '.join(told)}" if told else "no texture matrices were computed"
