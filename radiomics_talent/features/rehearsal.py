@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
-from radiomics_talent.features.engine import extract
+from radiomics_talent.features.engine import engine_of, prepare
 from radiomics_talent.features.native.texture_maps import image_maps
 from radiomics_talent.features.native.texture_settings import TextureSettings
 from radiomics_talent.imaging.geometry import Geometry
@@ -68,4 +69,6 @@ def _compute(slices: int, dtype: type, settings: ExtractionSettings) -> None:
     mask[4, 6:8, 7] = False
     lesion = LesionVoxels.of(mask, Geometry.of(image))
     assert lesion is not None, "it has just been drawn"
-    extract(image, lesion, settings)
+    # Imported late: PyRadiomics' chain needs nothing of the IBSI families, nor these of it.
+    chain = import_module(f"radiomics_talent.features.{engine_of(settings)}.compute")
+    chain.compute(prepare(image, lesion, settings), settings)
