@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     Engine = Literal["native", "reference", "ibsi"]
 
 __all__ = [
-    "MOST_GREY_LEVELS", "RELATIVE_TOLERANCE", "LesionFeatures", "Prepared", "Verification", "engine_of", "extract",
-    "filtered_voxels", "grey_levels", "is_installed", "load", "make_ready", "prepare", "verify",
+    "MOST_GREY_LEVELS", "RELATIVE_TOLERANCE", "LesionFeatures", "Prepared", "Verification", "compute", "engine_of",
+    "extract", "filtered_voxels", "grey_levels", "is_installed", "load", "make_ready", "prepare", "verify",
 ]  # fmt: skip
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-9, 1e-12
@@ -95,7 +95,26 @@ def extract(
     ExtractionError
         The engine is not installed, or failed.
     """
-    prepared = prepare(image, mask, settings, label=label)
+    return compute(prepare(image, mask, settings, label=label), settings)
+
+
+def compute(prepared: Prepared, settings: ExtractionSettings) -> LesionFeatures:
+    """Compute the features of a lesion that is prepared already: the second half of `extract`.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        From `prepare`, or its like: an image on the grid that features are computed on, with the lesion in it.
+    settings : ExtractionSettings
+        The same settings.
+
+    Raises
+    ------
+    MaskError
+        Resegmentation leaves too little of the lesion.
+    ExtractionError
+        The engine is not installed, or failed.
+    """
     return _computed(prepared, settings, engine_of(settings))
 
 
