@@ -65,7 +65,7 @@ class StabilitySettings(FrozenSettings):
 
 def _alone() -> dict[str, ChainSettings]:
     together: tuple[Step, ...] = ("contour", "volume", "noise", "rotation", "translation")
-    alone = {step: ChainSettings(steps=(step,), versions=8) for step in STEPS}
+    alone: dict[str, ChainSettings] = {step: ChainSettings(steps=(step,), versions=8) for step in STEPS}
     return {"combined": ChainSettings(steps=together, versions=36), **alone}
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from radiomics_talent.findings import Finding
 
-Stage = Literal["scan", "mask", "features", "verify", "worker", "review", "not-run"]
-"""Where a lesion failed: reading scan or mask, computing, comparing the engines, its worker process, for want of a
-review, never begun."""
+Stage = Literal["scan", "mask", "features", "version", "verify", "worker", "review", "not-run"]
+"""Where a lesion failed: reading scan or mask, computing, making one version of it, comparing the engines, its worker
+process, for want of a review, never begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,33 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionShard:
+    """Features of several versions of one lesion, as they are kept in the run folder.
+
+    Attributes
+    ----------
+    key, image_sha256, mask_sha256, run_id, warnings
+        As `Shard` has them; of the lesion as it is.
+    chain : str
+        What the versions have in common.
+    values : dict of str to list of float
+        Feature to its value in each version; NaN in one that could not be made.
+    left_out : dict of str to str
+        Number of such a version to the sentence that says why.
+    """
+
+    key: str
+    image_sha256: str
+    mask_sha256: str
+    run_id: str
+    chain: str
+    values: dict[str, list[float]]
+    left_out: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """What a dry run foretells for one lesion.
 
@@ -99,6 +126,8 @@ class Outcome:
         What was found about scan, mask and lesion.
     forecast : Forecast or None
         What a dry run gives instead of a result.
+    versions : tuple of VersionShard
+        What a run that makes versions of lesions gives instead of a result, chain by chain.
     peak_mib : float
         Largest memory that the worker process has held so far.
     log : tuple of str
@@ -113,5 +142,6 @@ class Outcome:
     resumed: bool = False
     findings: tuple[Finding, ...] = ()
     forecast: Forecast | None = None
+    versions: tuple[VersionShard, ...] = ()
     peak_mib: float = 0.0
     log: tuple[str, ...] = ()

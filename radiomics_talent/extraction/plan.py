@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import SimpleITK as sitk
 
+from radiomics_talent.extraction.cohort_work import Progress, check_arguments, in_cohort_order, scan_tasks
 from radiomics_talent.extraction.outcome import Failure, Forecast, Outcome
 from radiomics_talent.extraction.pool import work_through
-from radiomics_talent.extraction.run import Progress, check_arguments, in_cohort_order, scan_tasks
 from radiomics_talent.extraction.store import RunFolder
 from radiomics_talent.extraction.worker import ScanHash, ScanTask, walk_scan
 from radiomics_talent.features import engine

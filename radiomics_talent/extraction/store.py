@@ -23,22 +23,24 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from radiomics_talent.errors import ConfigError, ExtractionError
 from radiomics_talent.extraction.column_dictionary import COLUMNS, column_rows
-from radiomics_talent.extraction.outcome import Failure, Shard
+from radiomics_talent.extraction.outcome import Failure
 from radiomics_talent.extraction.provenance import different_keys, versions
 from radiomics_talent.features.cells import escape_cell
 from radiomics_talent.features.whole_files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from radiomics_talent.extraction.outcome import Shard, VersionShard
     from radiomics_talent.features.table import FeatureTable
     from radiomics_talent.settings import ExtractionSettings
 
+    AnyShard = Shard | VersionShard
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ OUTPUTS = ("features.parquet", "features.csv", "features_dictionary.csv", "failu
 """What a finished run leaves behind; absent while one is under way, so that nobody takes old values for new."""
 EXCLUDED = "excluded.csv"
 """What a finished run of reviewed lesions leaves behind, too."""
+S = TypeVar("S", bound="AnyShard")
 _EXCLUDED_COLUMNS = ("row", "patient_id", "lesion_id", "comment", "reviewer", "time_utc")
 
 
@@ -81,8 +84,39 @@ class RunFolder:
         return self.path / "log.txt"
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What every result of a run folder is made with.
+
+    Attributes
+    ----------
+    command : str
+        The command that makes them.
+    settings : dict
+        All that changes a result, as plain data.
+    settings_sha256 : str
+        Its hash.
+    versions : dict of str to str
+        Versions that a result depends on.
+    outputs : tuple of str
+        Files that a finished run leaves behind.
+    """
+
+    command: str
+    settings: dict[str, Any]
+    settings_sha256: str
+    versions: dict[str, str]
+    outputs: tuple[str, ...]
+
+    @classmethod
+    def of_extraction(cls, settings: ExtractionSettings) -> Recipe:
+        """Return the recipe of ``extract``."""
+        outputs = (*OUTPUTS, EXCLUDED)
+        return cls("extract", settings.canonical(), settings.hash, versions(settings), outputs)
+
+
 @contextmanager
-def open_run(out: Path, settings: ExtractionSettings) -> Iterator[RunFolder]:
+def open_run(out: Path, recipe: Recipe) -> Iterator[RunFolder]:
     """Open a run folder, new or to be resumed, for this process alone.
 
     Raises
@@ -93,20 +127,20 @@ def open_run(out: Path, settings: ExtractionSettings) -> Iterator[RunFolder]:
     folder = RunFolder(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _refuse_foreign(out)
+        _refuse_foreign(out, recipe)
         lock = (out / ".lock").open("a+")
     except OSError as error:
         raise ConfigError(f"cannot be written: {error.strerror}; give another folder", where=str(out)) from error
     with lock:
-        _lock(lock, out)
+        _lock(lock, out, recipe)
         try:
-            _prepare(folder, settings)
+            _prepare(folder, recipe)
         except OSError as error:
             raise ConfigError(f"cannot be written: {error.strerror}; give another folder", where=str(out)) from error
         yield folder
 
 
-def write_shard(folder: RunFolder, shard: Shard) -> None:
+def write_shard(folder: RunFolder, shard: AnyShard) -> None:
     """Keep a result; when this returns, it is on disk.
 
     Raises
@@ -122,7 +156,7 @@ def write_shard(folder: RunFolder, shard: Shard) -> None:
         temporary.write_text(f"{_checksum(body)}\n{body}\n", encoding="utf-8")
 
 
-def read_shard(folder: RunFolder, key: str) -> Shard | None:
+def read_shard(folder: RunFolder, key: str, kind: type[S]) -> S | None:
     """Return the result kept under `key`; None when there is none, or it is damaged and has to be made again."""
     try:
         checksum, _, body = _shard_path(folder, key).read_text(encoding="utf-8").partition("\n")
@@ -137,7 +171,7 @@ def read_shard(folder: RunFolder, key: str) -> Shard | None:
         return None
     data: dict[str, Any] = json.loads(body)
     data["warnings"] = tuple(data["warnings"])
-    return Shard(**data) if data["key"] == key else None
+    return kind(**data) if data["key"] == key else None
 
 
 def write_outputs(
@@ -155,15 +189,33 @@ def write_outputs(
         The folder cannot be written any more.
     """
     with told(folder):
-        names = [f.name for f in fields(Failure)]
-        _write_csv(folder.path / "failures.csv", names, [[getattr(f, name) for name in names] for f in failures])
+        write_failures(folder.path / "failures.csv", failures)
         if (rejected := provenance.get("excluded_by_review")) is not None:
             rows = [[one[name] for name in _EXCLUDED_COLUMNS] for one in rejected]
-            _write_csv(folder.path / EXCLUDED, _EXCLUDED_COLUMNS, rows)
-        with replacing(folder.path / "provenance.json") as temporary:
-            temporary.write_text(json.dumps(provenance, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        _write_csv(folder.path / "features_dictionary.csv", COLUMNS, column_rows(table.features, settings))
+            write_rows(folder.path / EXCLUDED, _EXCLUDED_COLUMNS, rows)
+        write_record(folder.path / "provenance.json", provenance)
+        write_rows(folder.path / "features_dictionary.csv", COLUMNS, column_rows(table.features, settings))
         table.write(folder.path)
+
+
+def write_failures(path: Path, failures: Sequence[Failure]) -> None:
+    """Write a table of failures, whole or not at all."""
+    names = [f.name for f in fields(Failure)]
+    write_rows(path, names, [[getattr(f, name) for name in names] for f in failures])
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write plain data as JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV whose cells no spreadsheet program takes for formulas, whole or not at all."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([escape_cell(str(cell)) for cell in row] for row in rows)
 
 
 @contextmanager
@@ -179,39 +231,39 @@ def told(folder: RunFolder) -> Iterator[None]:
         ) from error
 
 
-def _write_csv(path: Path, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([escape_cell(str(cell)) for cell in row] for row in rows)
-
-
-def _refuse_foreign(out: Path) -> None:
+def _refuse_foreign(out: Path, recipe: Recipe) -> None:
     """Refuse a folder with files of others: tables in it would be replaced."""
     names = {p.name for p in out.iterdir() if not p.name.startswith(".tmp-")}
     if names - {"log.txt", ".lock", "shards", "journal"} and "run.json" not in names:
         raise ConfigError(
-            f"the folder is not empty and was not made by extract (it holds {min(names - {'.lock'})}); "
+            f"the folder is not empty and was not made by {recipe.command} (it holds {min(names - {'.lock'})}); "
             "give a new folder",
             where=str(out),
         )
 
 
-def _lock(lock: IO[str], out: Path) -> None:
+def _lock(lock: IO[str], out: Path, recipe: Recipe) -> None:
     try:
         # The kernel drops the lock with the process, however it ends: none is ever stale.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in {errno.EAGAIN, errno.EACCES}:
             raise ConfigError(
-                "another extract is working on this folder; wait until it has finished, or give another folder",
+                f"another {recipe.command} is working on this folder; wait until it has finished, or give another "
+                "folder",
                 where=str(out),
             ) from error
         _LOG.warning("%s cannot be locked (%s)", out, error.strerror)
 
 
-def _prepare(folder: RunFolder, settings: ExtractionSettings) -> None:
-    made_with = {"settings": settings.canonical(), "settings_sha256": settings.hash, "versions": versions(settings)}
+def _prepare(folder: RunFolder, recipe: Recipe) -> None:
+    made_with: dict[str, Any] = {
+        "settings": recipe.settings,
+        "settings_sha256": recipe.settings_sha256,
+        "versions": recipe.versions,
+    }
+    if recipe.command != "extract":  # whose records are older than the name
+        made_with = {"command": recipe.command} | made_with
     record = folder.path / "run.json"
     if record.exists():
         _refuse_other(_read_record(record), made_with, folder.path)
@@ -222,7 +274,7 @@ def _prepare(folder: RunFolder, settings: ExtractionSettings) -> None:
         part.mkdir(exist_ok=True)
     for leftover in (*folder.path.glob(".tmp-*"), *folder.shards.glob(".tmp-*"), *folder.preprocessed.glob("*/.tmp-*")):
         leftover.unlink(missing_ok=True)
-    for name in (*OUTPUTS, EXCLUDED):
+    for name in recipe.outputs:
         (folder.path / name).unlink(missing_ok=True)
 
 
@@ -238,6 +290,9 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def _refuse_other(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
+    commands = [made_with.get("command", "extract") for made_with in (old, new)]
+    if commands[0] != commands[1]:
+        raise ConfigError(f"the folder holds a run of {commands[0]}; give another folder", where=str(out))
     # Compared as JSON gives it back: tuples are lists there.
     new = json.loads(json.dumps(new))
     if old["settings_sha256"] != new["settings_sha256"]:

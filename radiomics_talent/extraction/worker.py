@@ -293,7 +293,7 @@ def _extracted(task: ScanTask, case: Case, hashed: ScanHash) -> Outcome:
     started = time.perf_counter()
     image, mask = hashed.of(case), mask_sha256(case.voxels)
     key = content_key(image, mask, case.lesion.label, task.settings.hash, task.versions)
-    shard = read_shard(task.folder, key)
+    shard = read_shard(task.folder, key, Shard)
     if task.save_preprocessed:
         save_prepared(task.folder, case, task.settings, key)
     if shard is None:
@@ -310,10 +310,11 @@ def _extracted(task: ScanTask, case: Case, hashed: ScanHash) -> Outcome:
         shard = replace(shard, verification={"largest": verification.largest, "feature": verification.worst})
         write_shard(task.folder, shard)
     resumed = shard.run_id != task.run_id
-    return Outcome(lesion.row, 0, lesion.lesion_id, shard=shard, resumed=resumed, peak_mib=_peak_mib())
+    return Outcome(lesion.row, 0, lesion.lesion_id, shard=shard, resumed=resumed, peak_mib=peak_mib())
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
+    """Return the largest memory that this process has held, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

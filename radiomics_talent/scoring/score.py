@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
     from radiomics_talent.cohort.clinical import ClinicalTable
     from radiomics_talent.cohort.manifest import CohortTable
-    from radiomics_talent.extraction.run import Progress, RunResult
+    from radiomics_talent.extraction.cohort_work import Progress
+    from radiomics_talent.extraction.run import RunResult
     from radiomics_talent.modelling.model import ResponseModel
     from radiomics_talent.modelling.new_patients import NewRows
 

@@ -14,8 +14,8 @@ from extraction.tiny_cohorts import make_settings, write_mask, write_scan
 
 from radiomics_talent.cohort.manifest import CohortTable, Lesion
 from radiomics_talent.errors import ConfigError
+from radiomics_talent.extraction import cohort_work, run
 from radiomics_talent.extraction import interrupts as interrupts_module
-from radiomics_talent.extraction import run
 from radiomics_talent.extraction.interrupts import interrupts
 from radiomics_talent.extraction.journal import journal_of
 from radiomics_talent.extraction.run import run_extraction
@@ -95,7 +95,7 @@ def test_lesions_side_by_side_in_threads_cost_themselves_alone(cohort, settings,
     monkeypatch.setattr(run, "extract_scan", doubles.work_with_victims)
     lesions = CohortTable(tuple(x for x in cohort.lesions if x.patient_id == patient), cohort.path)
     blank = ScanTask((), settings, RunFolder(tmp_path))
-    assert [task.threads for task in run.scan_tasks(lesions, blank, 4)] == [len(lesions.lesions)]
+    assert [task.threads for task in cohort_work.scan_tasks(lesions, blank, 4)] == [len(lesions.lesions)]
     result = run_extraction(lesions, settings, tmp_path / "run", jobs=4, timeout_s=2.5)
     assert names(result) == [x.key for x in lesions.lesions if x.key not in doubles.VICTIMS]
     found = {f.key: f.sentence.split(":")[0] for f in result.failures}
@@ -287,7 +287,7 @@ def test_an_interrupt_while_many_scans_wait_is_silent(settings, tmp_path, monkey
         mask = write_mask(tmp_path, f"p{n}_mask", (3, 3, 4), 5)
         lesions.append(Lesion(n + 2, f"p{n}", "L", scan, mask, label="1"))
 
-    def interrupt(progress: run.Progress) -> None:
+    def interrupt(progress: cohort_work.Progress) -> None:
         if progress.done:
             time.sleep(0.3)  # the worker has begun the next one, and there is room in the queue before it
             raise KeyboardInterrupt

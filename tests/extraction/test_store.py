@@ -10,7 +10,7 @@ from radiomics_talent.errors import ConfigError
 from radiomics_talent.extraction.outcome import Shard
 from radiomics_talent.extraction.preprocessed import file_name
 from radiomics_talent.extraction.provenance import content_key, different_keys, image_sha256, mask_sha256
-from radiomics_talent.extraction.store import open_run, read_shard, write_shard
+from radiomics_talent.extraction.store import Recipe, open_run, read_shard, write_shard
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels
 from radiomics_talent.settings import ExtractionSettings
@@ -26,52 +26,52 @@ def image(array: np.ndarray, **geometry: tuple[float, ...]) -> sitk.Image:
 def test_a_shard_comes_back_as_it_was_to_the_last_bit(tmp_path):
     values = {"a": 0.1 + 0.2, "b": math.inf, "c": 5e-324, "d": -0.0}
     shard = Shard("k" * 64, "i", "m", "run", values, ("a warning, ü",), {"prepare": 0.25})
-    with open_run(tmp_path / "run", ExtractionSettings()) as folder:
+    with open_run(tmp_path / "run", Recipe.of_extraction(ExtractionSettings())) as folder:
         write_shard(folder, shard)
-        assert read_shard(folder, shard.key) == shard
-        assert math.copysign(1, read_shard(folder, shard.key).values["d"]) == -1
-        assert read_shard(folder, "other") is None
+        assert read_shard(folder, shard.key, Shard) == shard
+        assert math.copysign(1, read_shard(folder, shard.key, Shard).values["d"]) == -1
+        assert read_shard(folder, "other", Shard) is None
 
 
 def test_a_shard_under_a_name_not_its_own_is_not_believed(tmp_path):
-    with open_run(tmp_path / "run", ExtractionSettings()) as folder:
+    with open_run(tmp_path / "run", Recipe.of_extraction(ExtractionSettings())) as folder:
         write_shard(folder, Shard("a", "i", "m", "run", {"x": 1.0}))
         (folder.shards / "a.json").rename(folder.shards / "b.json")
-        assert read_shard(folder, "b") is None
+        assert read_shard(folder, "b", Shard) is None
 
 
 def test_a_shard_that_cannot_be_read_is_computed_again(tmp_path, monkeypatch):
     shard = Shard("a", "i", "m", "run", {"x": 1.0})
-    with open_run(tmp_path / "run", ExtractionSettings()) as folder:
+    with open_run(tmp_path / "run", Recipe.of_extraction(ExtractionSettings())) as folder:
         (folder.shards / "a.json" / "mine").mkdir(parents=True)
-        assert read_shard(folder, "a") is None
+        assert read_shard(folder, "a", Shard) is None
         write_shard(folder, shard)
-        assert read_shard(folder, "a") == shard
+        assert read_shard(folder, "a", Shard) == shard
         assert len(list(folder.shards.glob("moved-*/mine"))) == 1
 
         def denied(*_: object, **__: object) -> str:
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(Path, "read_text", denied)
-        assert read_shard(folder, "a") is None
+        assert read_shard(folder, "a", Shard) is None
 
 
 def test_settings_written_down_otherwise_are_refused_with_a_reason(tmp_path):
-    with open_run(tmp_path, ExtractionSettings()):
+    with open_run(tmp_path, Recipe.of_extraction(ExtractionSettings())):
         record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
     (tmp_path / "run.json").write_text(json.dumps(record | {"settings_sha256": "other"}), encoding="utf-8")
     with (
         pytest.raises(ConfigError, match="whose settings another version wrote down otherwise; give another folder"),
-        open_run(tmp_path, ExtractionSettings()),
+        open_run(tmp_path, Recipe.of_extraction(ExtractionSettings())),
     ):
         pass
 
 
 def test_opening_removes_half_written_files_and_old_tables(tmp_path):
-    with open_run(tmp_path, ExtractionSettings()) as folder:
+    with open_run(tmp_path, Recipe.of_extraction(ExtractionSettings())) as folder:
         (folder.shards / ".tmp-1-x.json").write_text("half", encoding="utf-8")
         (tmp_path / "features.csv").write_text("old", encoding="utf-8")
-    with open_run(tmp_path, ExtractionSettings()) as folder:
+    with open_run(tmp_path, Recipe.of_extraction(ExtractionSettings())) as folder:
         assert list(folder.shards.iterdir()) == []
         assert not (tmp_path / "features.csv").exists()
 
@@ -81,7 +81,10 @@ def test_opening_removes_half_written_files_and_old_tables(tmp_path):
 )
 def test_a_damaged_record_of_the_run_is_refused(tmp_path, text):
     (tmp_path / "run.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"run\.json: is damaged"), open_run(tmp_path, ExtractionSettings()):
+    with (
+        pytest.raises(ConfigError, match=r"run\.json: is damaged"),
+        open_run(tmp_path, Recipe.of_extraction(ExtractionSettings())),
+    ):
         pass
 
 
@@ -143,7 +146,7 @@ def test_odd_ids_become_safe_and_stay_different():
 def test_run_json_is_readable(tmp_path):
     for engine, library in (("native", "numba"), ("reference", "pyradiomics")):
         settings = ExtractionSettings(engine=engine)
-        with open_run(tmp_path / engine, settings):
+        with open_run(tmp_path / engine, Recipe.of_extraction(settings)):
             record = json.loads((tmp_path / engine / "run.json").read_text(encoding="utf-8"))
         assert record["settings_sha256"] == settings.hash
         assert record["versions"]["engine"] == engine
