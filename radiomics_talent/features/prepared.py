@@ -105,7 +105,7 @@ def prepare(image: sitk.Image, lesion: LesionVoxels, settings: ExtractionSetting
         box = lesion.box
     if not np.isfinite(sitk.GetArrayViewFromImage(image)[box.slices_zyx]).all():
         raise GeometryError("the image holds NaN or infinite values inside the lesion's box; convert it again")
-    _check_size(lesion.voxels_zyx, setting)
+    check_size(lesion.voxels_zyx, setting)
     return Prepared(image, lesion.crop(), box, time.perf_counter() - started)
 
 
@@ -166,7 +166,7 @@ def resegmented(prepared: Prepared, settings: ExtractionSettings) -> Resegmented
     part = Box.around(kept)
     assert part is not None, "voxels are left"
     texture = kept[part.slices_zyx]
-    _check_size(texture, setting)
+    check_size(texture, setting)
     shape = texture if setting.resegmentShape else whole[part.slices_zyx]
     return Resegmented(part.moved(prepared.lesion.lower), texture, shape)
 
@@ -232,7 +232,7 @@ def _thresholds(values: NDArray[Any], setting: PyRadiomicsSettings) -> list[Any]
     return [mean + deviation * limit for limit in limits]
 
 
-def _check_size(lesion_zyx: NDArray[np.bool_], setting: PyRadiomicsSettings) -> None:
+def check_size(lesion_zyx: NDArray[np.bool_], setting: PyRadiomicsSettings) -> None:
     """Refuse a lesion (cut to its box) with fewer dimensions or voxels than the settings need: ``checkMask``."""
     dimensions = sum(n > 1 for n in lesion_zyx.shape)
     if dimensions == 0:

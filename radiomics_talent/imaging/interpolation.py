@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _WHOLE = 1e-6
 """Voxels: a count or a position that is as near as this to a whole number is that number; spacings carry no more."""
-_SLACK = 1e-9
+SLACK = 1e-9
 """What rounding may take from a half, of a voxel or of a HU: computed in another order it is still a half."""
 
 
@@ -149,7 +149,7 @@ def whole_hu(values: NDArray[np.float64]) -> NDArray[np.float64]:
         Whole numbers. Halves are rounded up, and what is a half but for rounding is one: between voxels at common
         spacings halves are frequent, and the last bit (the order of the scan's slices, the machine) must not decide.
     """
-    return np.asarray(np.floor(values + (0.5 + _SLACK)))
+    return np.asarray(np.floor(values + (0.5 + SLACK)))
 
 
 def interpolated_lesion(
@@ -181,7 +181,7 @@ def interpolated_lesion(
     inner = lesion.box.seen_from(source)
     mask[inner.slices_zyx] = lesion.voxels_zyx
     found = LesionVoxels.of(
-        _interpolated(mask, source, grid, part, interpolator) >= threshold - _SLACK, grid.geometry.crop(part)
+        _interpolated(mask, source, grid, part, interpolator) >= threshold - SLACK, grid.geometry.crop(part)
     )
     return None if found is None else LesionVoxels(grid.geometry, found.box.moved(part.lower), found.voxels_zyx)
 
@@ -231,7 +231,7 @@ def _along(
     """Interpolate along one axis of an array, at positions that ascend."""
     last = values.shape[array_axis] - 1
     if interpolator == "nearest":
-        return np.asarray(np.take(values, np.floor(along + (0.5 + _SLACK)).astype(np.intp), axis=array_axis))
+        return np.asarray(np.take(values, np.floor(along + (0.5 + SLACK)).astype(np.intp), axis=array_axis))
     below = np.minimum(np.floor(along).astype(np.intp), max(last - 1, 0))
     share = along - below
     lower: NDArray[np.float64] = np.take(values, below, axis=array_axis)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MOST_LEVELS = 2**16
 """More grey levels than this are no discretisation: the bin width does not fit the image."""
 _LONG = 1e9
-_MARGIN_MM = 7.0
+MARGIN_MM = 7.0
 """Local intensity looks 6.2 mm about a voxel."""
 
 
@@ -81,7 +81,7 @@ def prepare_ibsi(image: sitk.Image, lesion: LesionVoxels, settings: IbsiSettings
         raise MaskError(
             f"no voxel of the lesion is left after interpolation to {spacing} mm; it is smaller than the new voxels"
         )
-    x, y, z = (math.ceil(_MARGIN_MM / spacing) for spacing in grid.geometry.spacing_mm)
+    x, y, z = (math.ceil(MARGIN_MM / spacing) for spacing in grid.geometry.spacing_mm)
     region = moved.box.padded((x, y, z), grid.geometry.size)
     values = interpolated_image(image, grid, region, asked.interpolator if asked else "nearest")
     box = moved.box.seen_from(region)
@@ -91,7 +91,7 @@ def prepare_ibsi(image: sitk.Image, lesion: LesionVoxels, settings: IbsiSettings
     _check_finite(values[box.slices_zyx], "in the lesion's box")
     if asked and asked.round_hu:
         values = whole_hu(values)
-    part = sitk.GetImageFromArray(_as_scans_are_stored(values) if asked and asked.round_hu else values)
+    part = sitk.GetImageFromArray(as_scans_are_stored(values) if asked and asked.round_hu else values)
     grid.geometry.crop(region).put_on(part)
     return Prepared(part, moved.crop(), box, time.perf_counter() - started)
 
@@ -139,7 +139,7 @@ def lesion_of(prepared: Prepared, settings: IbsiSettings) -> IbsiLesion:
     )
 
 
-def _as_scans_are_stored(whole: NDArray[np.float64]) -> NDArray[Any]:
+def as_scans_are_stored(whole: NDArray[np.float64]) -> NDArray[Any]:
     """Return whole HU as 16-bit integers, a quarter of the size, where they fit."""
     limits = np.iinfo(np.int16)
     fits = whole.size > 0 and whole.min() >= limits.min and whole.max() <= limits.max
