@@ -121,7 +121,20 @@ def _pyradiomics(
         raise MaskError(_VANISHED)
     interpolator = setting.interpolator or "sitkBSpline"
     kind: int = getattr(sitk, interpolator) if isinstance(interpolator, str) else int(interpolator)
-    return resample(image, grid, kind), moved, moved.box
+    sampled = resample(image, grid, kind) if settings.resamples else _rounded(image, grid, kind)
+    return sampled, moved, moved.box
+
+
+def _rounded(image: sitk.Image, grid: Geometry, kind: int) -> sitk.Image:
+    """Resample where the chain does not: values of whole HU stay whole, by rounding, where ITK would cut them."""
+    values = sitk.GetArrayFromImage(resample(sitk.Cast(image, sitk.sitkFloat64), grid, kind))
+    dtype = sitk.GetArrayViewFromImage(image).dtype
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        values = np.clip(np.rint(values), limits.min, limits.max)
+    sampled = sitk.GetImageFromArray(values.astype(dtype))
+    grid.put_on(sampled)
+    return sampled
 
 
 def _ibsi(

@@ -1,0 +1,95 @@
+"""A moved grid: without a motion the chain's own voxels; with one, what a lesion that lies otherwise would give."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from radiomics_talent.cohort.case import load_case
+from radiomics_talent.cohort.manifest import Lesion
+from radiomics_talent.features import engine
+from radiomics_talent.imaging.geometry import Geometry
+from radiomics_talent.imaging.lesion_voxels import LesionVoxels
+from radiomics_talent.robustness.position import Motion, prepare_moved
+from radiomics_talent.settings import ExtractionSettings
+
+AS_SCANNED = ExtractionSettings.model_validate({"imageType": {"Original": {}}})
+CHAINS = {
+    "talent-ct": ExtractionSettings.from_yaml("talent-ct"),
+    "ibsi-ct": ExtractionSettings.from_yaml("ibsi-ct"),
+    "ibsi-d": ExtractionSettings.from_yaml("ibsi-d"),
+    "as scanned": AS_SCANNED,
+}
+
+
+def scan_with_ellipsoid(shape=(24, 60, 64), spacing=(0.8, 0.8, 2.5), radii_mm=(14.0, 9.0, 11.0)):
+    rng = np.random.default_rng(1)
+    z, y, x = np.indices(shape)
+    centre = np.array(shape) / 2
+    offsets = [(axis - c) * s for axis, c, s in zip((x, y, z), centre[::-1], spacing, strict=True)]
+    mask = sum((o / r) ** 2 for o, r in zip(offsets, radii_mm, strict=True)) <= 1
+    image = sitk.GetImageFromArray((60 + 40 * mask + rng.normal(0, 15, shape)).round().astype(np.int16))
+    image.SetSpacing(spacing)
+    image.SetOrigin((-20.5, 12.25, 100.0))
+    lesion = LesionVoxels.of(mask, Geometry.of(image))
+    assert lesion is not None
+    return image, lesion
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_without_a_motion_the_features_are_the_chains_own(name):
+    image, lesion = scan_with_ellipsoid()
+    settings = CHAINS[name]
+    own = engine.extract(image, lesion, settings)
+    moved = engine.compute(prepare_moved(image, lesion, settings, Motion(), margin=1000), settings)
+    assert dict(moved) == pytest.approx(dict(own), rel=1e-12, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", ["talent-ct", "ibsi-ct"])
+def test_without_a_motion_a_real_lesion_keeps_its_features(name, shared_data):
+    phantom = shared_data / "ibsi" / "ct_phantom"
+    row = Lesion(2, "phantom", "1", phantom / "dicom" / "image", next((phantom / "dicom" / "mask").iterdir()), "GTV-1")
+    settings = CHAINS[name]
+    case = load_case(row, settings)
+    own = engine.extract(case.image, case.voxels, settings)
+    moved = engine.compute(prepare_moved(case.image, case.voxels, settings, Motion(), margin=1), settings)
+    assert dict(moved) == pytest.approx(dict(own), rel=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_turn_and_a_shift_keep_volume_and_mean(name):
+    image, lesion = scan_with_ellipsoid()
+    settings = CHAINS[name]
+    own = engine.prepare(image, lesion, settings)
+    moved = prepare_moved(image, lesion, settings, Motion(10.0, (0.3, -0.2, 0.9)), margin=3)
+    volumes = [float((sitk.GetArrayViewFromImage(p.mask) == 1).sum()) for p in (own, moved)]
+    assert volumes[1] == pytest.approx(volumes[0], rel=0.05)
+    means = [
+        float(sitk.GetArrayFromImage(p.image)[p.lesion.slices_zyx][sitk.GetArrayFromImage(p.mask) == 1].mean())
+        for p in (own, moved)
+    ]
+    # The lesion is 40 HU above its surroundings, of which its outermost voxels now hold a part.
+    assert means[1] == pytest.approx(means[0], abs=0.06 * 40)
+
+
+def test_a_quarter_turn_about_the_lesion_exchanges_its_axes():
+    image, lesion = scan_with_ellipsoid(shape=(20, 61, 61), spacing=(1.0, 1.0, 1.0), radii_mm=(14.0, 7.0, 8.0))
+    own = engine.prepare(image, lesion, AS_SCANNED)
+    turned = prepare_moved(image, lesion, AS_SCANNED, Motion(90.0), margin=2)
+    assert turned.lesion.size == (own.lesion.size[1], own.lesion.size[0], own.lesion.size[2])
+
+
+def test_a_shift_by_whole_voxels_changes_no_feature():
+    image, lesion = scan_with_ellipsoid()
+    own = engine.extract(image, lesion, AS_SCANNED)
+    shift = (0.8, -1.6, 2.5)
+    moved = engine.compute(prepare_moved(image, lesion, AS_SCANNED, Motion(0.0, shift), margin=1000), AS_SCANNED)
+    assert dict(moved) == pytest.approx(dict(own), rel=1e-9, nan_ok=True)
+
+
+def test_the_scans_own_axes_are_turned_about():
+    """An oblique scan turns about the normal of its slices, whatever the patient's axes are."""
+    image, _ = scan_with_ellipsoid()
+    tilted = Geometry(image.GetSize(), image.GetSpacing(), image.GetOrigin(), (0, 0, 1, 1, 0, 0, 0, 1, 0))
+    turned = Motion(30.0).of(tilted, tilted.to_points((10, 10, 10)))
+    assert turned.axes[:, 2] == pytest.approx(tilted.axes[:, 2])
+    assert turned.to_index(tilted.to_points((10, 10, 10))) == pytest.approx([10, 10, 10])
