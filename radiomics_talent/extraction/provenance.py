@@ -42,7 +42,9 @@ ALSO_RECORDED = ("pydicom", "highdicom", "pandas", "pyarrow", "joblib")
 def versions(settings: ExtractionSettings) -> dict[str, str]:
     """Return the versions that a result depends on; part of the key under which it is kept."""
     engine = engine_of(settings)
-    return {"radiomics-talent": __version__, "engine": engine} | {n: _version(n) for n in NUMBERS_DEPEND_ON[engine]}
+    return {"radiomics-talent": __version__, "engine": engine} | {
+        n: installed_version(n) for n in NUMBERS_DEPEND_ON[engine]
+    }
 
 
 def image_sha256(image: sitk.Image) -> str:
@@ -118,6 +120,14 @@ def provenance_record(
     excluded : sequence of Excluded, optional
         Lesions without an acceptance; None where no review was asked for.
     """
+    return run_record(cohort, settings, facts, out=out) | {
+        "excluded_by_review": None if excluded is None else rejection_records(excluded),
+        "lesions": [lesion_record(lesion, outcome, out) for lesion, outcome in outcomes],
+    }
+
+
+def run_record(cohort: CohortTable, settings: ExtractionSettings, facts: RunFacts, *, out: Path) -> dict[str, Any]:
+    """Return what is recorded of a run as a whole; parameters as `provenance_record` has them."""
     return {
         "program": {"radiomics-talent": __version__, "engine": engine_of(settings)},
         "command": [without_home(a) for a in facts.command],
@@ -127,7 +137,7 @@ def provenance_record(
         "complete": facts.is_complete,
         "jobs": facts.jobs,
         "timeout_s": facts.timeout_s,
-        "versions": versions(settings) | {name: _version(name) for name in ALSO_RECORDED},
+        "versions": versions(settings) | {name: installed_version(name) for name in ALSO_RECORDED},
         "platform": {
             "system": platform.platform(),
             "machine": platform.machine(),
@@ -138,8 +148,6 @@ def provenance_record(
         "cohort_findings": [_finding(f) for f in cohort.findings],
         "settings_sha256": settings.hash,
         "settings": settings.canonical(),
-        "excluded_by_review": None if excluded is None else rejection_records(excluded),
-        "lesions": [_lesion_record(lesion, outcome, out) for lesion, outcome in outcomes],
     }
 
 
@@ -180,7 +188,8 @@ def without_home_folder(sentence: str) -> str:
     return sentence if home == Path(home.anchor) else sentence.replace(f"{home}{os.sep}", f"~{os.sep}")
 
 
-def _lesion_record(lesion: Lesion, outcome: Outcome, out: Path) -> dict[str, Any]:
+def lesion_record(lesion: Lesion, outcome: Outcome, out: Path) -> dict[str, Any]:
+    """Return what is recorded of a lesion; `out` is the folder from which paths are counted."""
     record: dict[str, Any] = {
         "row": lesion.row,
         "patient_id": lesion.patient_id,
@@ -201,6 +210,18 @@ def _lesion_record(lesion: Lesion, outcome: Outcome, out: Path) -> dict[str, Any
             "verification": shard.verification,
             "seconds": {name: round(seconds, 6) for name, seconds in shard.timings.items()},
         }
+    if outcome.versions:
+        first = outcome.versions[0]
+        record |= {
+            "status": "resumed" if outcome.resumed else "computed",
+            "image_sha256": first.image_sha256,
+            "mask_sha256": first.mask_sha256,
+            "chains": {
+                shard.chain: {"key": shard.key, "seconds": round(shard.seconds, 6), "left_out": shard.left_out}
+                for shard in outcome.versions
+            },
+            "warnings": list(dict.fromkeys(text for shard in outcome.versions for text in shard.warnings)),
+        }
     if outcome.failure is not None:
         failure = outcome.failure
         record |= {"status": "failed", "stage": failure.stage, "failure": without_home_folder(failure.sentence)}
@@ -215,7 +236,8 @@ def _grid(geometry: Geometry) -> bytes:
     return repr((geometry.size, geometry.spacing_mm, geometry.origin_mm, geometry.direction)).encode()
 
 
-def _version(name: str) -> str:
+def installed_version(name: str) -> str:
+    """Return the version of a distribution, or of the fork that stands for it; 'absent' where there is neither."""
     for distribution in (name, *_FORKS.get(name, ())):
         try:
             version = metadata.version(distribution)

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import csv
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+import numpy as np
+import pandas as pd
 
-    import numpy as np
-    import pandas as pd
+from radiomics_talent.errors import TableError
+from radiomics_talent.features.cells import escape_cell
+from radiomics_talent.features.table import KEY_COLUMNS, FeatureTable
+from radiomics_talent.features.whole_files import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
     from numpy.typing import NDArray
+
+    from radiomics_talent.cohort.manifest import Lesion
+    from radiomics_talent.extraction.outcome import Outcome
+
+ORIGINAL = "original"
+"""Chain of the lesion as it is: one version, with the number 0."""
+VERSION_COLUMNS = ("chain", "version")
+"""What stands between the key columns and the features in a file."""
+MOST_NUMBERS_AS_TEXT = 10_000_000
+"""A larger table is written as Parquet alone: no spreadsheet program opens its CSV."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,3 +52,99 @@ class VersionTable:
     features: tuple[str, ...]
     original: NDArray[np.float64]
     chains: Mapping[str, NDArray[np.float64]]
+
+    @classmethod
+    def from_outcomes(cls, made: Sequence[tuple[Lesion, Outcome]], chains: Mapping[str, int]) -> VersionTable:
+        """Build the table from what workers gave.
+
+        Parameters
+        ----------
+        made : sequence of (Lesion, Outcome)
+            Lesions with the shards of every chain.
+        chains : mapping of str to int
+            Number of versions of each chain, `ORIGINAL` among them.
+        """
+        names = tuple(dict.fromkeys(name for _, outcome in made for s in outcome.versions for name in s.values))
+        values = {chain: np.full((len(made), n, len(names)), math.nan) for chain, n in chains.items()}
+        place = {name: i for i, name in enumerate(names)}
+        for row, (_, outcome) in enumerate(made):
+            for shard in outcome.versions:
+                columns = [place[name] for name in shard.values]
+                values[shard.chain][row][:, columns] = np.array(list(shard.values.values()), dtype=np.float64).T
+        keys = FeatureTable.from_rows(
+            ({c: getattr(lesion, c) for c in KEY_COLUMNS} | {"lesion_id": outcome.lesion_id}, {})
+            for lesion, outcome in made
+        )
+        original = values.pop(ORIGINAL)[:, 0, :]
+        return cls(keys.frame, names, original, values)
+
+    def as_features(self, chain: str = ORIGINAL, version: int = 1) -> FeatureTable:
+        """Return one version as a feature table.
+
+        Parameters
+        ----------
+        chain : str
+            Its chain.
+        version : int
+            From 1 on; without effect on `ORIGINAL`.
+        """
+        values = self.original if chain == ORIGINAL else self.chains[chain][:, version - 1, :]
+        return FeatureTable(pd.concat([self.keys, pd.DataFrame(values, columns=list(self.features))], axis=1))
+
+    def write(self, folder: Path) -> None:
+        """Write ``versions.parquet``, and ``versions.csv`` where it is not too large, each whole or not at all."""
+        names = [*self.keys.columns, *VERSION_COLUMNS, *self.features]
+        blocks = list(self._blocks())
+        numbers = np.concatenate([values for *_, values in blocks])
+        rows = np.concatenate([np.arange(len(self.keys)) for _ in blocks])
+        frame = self.keys.iloc[rows].reset_index(drop=True)
+        frame["chain"] = pd.Series(np.repeat([chain for chain, *_ in blocks], len(self.keys)), dtype="str")
+        frame["version"] = np.repeat([number for _, number, _ in blocks], len(self.keys)).astype(np.int64)
+        frame = pd.concat([frame, pd.DataFrame(numbers, columns=list(self.features))], axis=1)
+        with replacing(folder / "versions.parquet") as temporary:
+            frame.to_parquet(temporary, engine="pyarrow", index=False)
+        if numbers.size > MOST_NUMBERS_AS_TEXT:
+            return
+        with replacing(folder / "versions.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(names)
+            writer.writerows([_text(cell) for cell in row] for row in frame.itertuples(index=False, name=None))
+
+    def _blocks(self) -> Iterator[tuple[str, int, NDArray[np.float64]]]:
+        """Yield (chain, version, values of all lesions), the original first."""
+        yield ORIGINAL, 0, self.original
+        for chain, values in self.chains.items():
+            for number in range(values.shape[1]):
+                yield chain, number + 1, values[:, number, :]
+
+
+def read_versions(path: Path) -> VersionTable:
+    """Read ``versions.parquet``.
+
+    Raises
+    ------
+    TableError
+        The file is absent, or is no table of versions.
+    """
+    try:
+        frame = pd.read_parquet(path, engine="pyarrow")
+    except (OSError, ValueError) as error:
+        text = str(getattr(error, "strerror", "") or error).splitlines()[0]
+        raise TableError(f"cannot be read: {text}; name a run folder of robustness", where=str(path)) from error
+    if not {*KEY_COLUMNS, *VERSION_COLUMNS} <= set(frame.columns):
+        raise TableError("is no table of versions; name a run folder of robustness", where=str(path))
+    features = [c for c in frame.columns if c not in {*KEY_COLUMNS, *VERSION_COLUMNS}]
+    is_original = (frame["chain"] == ORIGINAL).to_numpy()
+    keys = frame.loc[is_original, list(KEY_COLUMNS)].reset_index(drop=True)
+    values = frame[features].to_numpy(np.float64)
+    chains = {}
+    for chain in dict.fromkeys(frame.loc[~is_original, "chain"]):
+        rows = values[(frame["chain"] == chain).to_numpy()]
+        chains[str(chain)] = rows.reshape(-1, len(keys), len(features)).transpose(1, 0, 2)
+    return VersionTable(keys, tuple(map(str, features)), values[is_original], chains)
+
+
+def _text(cell: object) -> str:
+    if isinstance(cell, float):
+        return "" if math.isnan(cell) else repr(cell)
+    return escape_cell(str(cell))
