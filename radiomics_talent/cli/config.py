@@ -19,6 +19,8 @@ class Kind(StrEnum):
     EXTRACTION = "extraction"
     MODELS = "models"
     STUDIES = "studies"
+    ROBUSTNESS = "robustness"
+    CONTROLS = "controls"
 
 
 @config.command("list")
@@ -76,6 +78,7 @@ def schema(kind: Kind = typer.Option(Kind.EXTRACTION, "--kind", help="Which sett
 
 def _settings_type(kind: Kind) -> type[BaseModel]:
     from radiomics_talent.model_settings import ModelSettings
+    from radiomics_talent.robustness_settings import ControlSettings, PerturbationSettings
     from radiomics_talent.settings import ExtractionSettings
     from radiomics_talent.study_settings import StudySettings
 
@@ -83,5 +86,7 @@ def _settings_type(kind: Kind) -> type[BaseModel]:
         Kind.EXTRACTION: ExtractionSettings,
         Kind.MODELS: ModelSettings,
         Kind.STUDIES: StudySettings,
+        Kind.ROBUSTNESS: PerturbationSettings,
+        Kind.CONTROLS: ControlSettings,
     }
     return types[kind]
