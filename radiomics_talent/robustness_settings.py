@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
+from radiomics_talent.errors import ConfigError
 from radiomics_talent.presets import FrozenSettings, find_preset, read_yaml, validated
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ Control = Literal[
     "roi_shuffled", "roi_sampled", "roi_noise", "surroundings_shuffled", "surroundings_sampled", "surroundings_noise"
 ]
 CONTROLS: tuple[Control, ...] = Control.__args__  # type: ignore[attr-defined]
+MOST_VERSIONS = 1000
+P = TypeVar("P", bound="_HashedSettings")
 NonNegative = Annotated[int | float, Field(ge=0)]
 
 
@@ -43,7 +46,7 @@ class ChainSettings(FrozenSettings):
     """Steps that are applied one after another to make a version, and how many versions."""
 
     steps: tuple[Step, ...] = Field(min_length=1, description="Which steps; they are applied in a fixed order, whatever theirs here")
-    versions: int = Field(10, ge=2, le=1000, description="Perturbed versions of each lesion; the scan as it is comes on top")
+    versions: int = Field(10, ge=2, le=MOST_VERSIONS, description="Perturbed versions of each lesion; the scan as it is comes on top")
 
 
 class StabilitySettings(FrozenSettings):
@@ -105,11 +108,40 @@ class PerturbationSettings(_HashedSettings):
 
     # fmt: on
 
+    def canonical_versions(self) -> dict[str, Any]:
+        """Return what changes a version as plain JSON data: what counts as stable may change without a new run."""
+        return {name: part for name, part in self.canonical().items() if name != "stability"}
+
     @model_validator(mode="after")
     def _decides_by_a_chain(self) -> Self:
         if self.stability.chain not in self.chains:
             raise ValueError(f"stability.chain {self.stability.chain!r} is none of the chains ({', '.join(self.chains)})")
         return self
+
+
+def with_seed(settings: P, seed: int | None) -> P:
+    """Return the settings with another seed; with None as they are."""
+    return settings if seed is None else settings.model_copy(update={"seed": seed})
+
+
+def with_versions(settings: PerturbationSettings, versions: int | None) -> PerturbationSettings:
+    """Return the settings with another number of versions of the chain that decides; with None as they are.
+
+    Raises
+    ------
+    ConfigError
+        The number is out of range.
+    """
+    if versions is None:
+        return settings
+    if not 2 <= versions <= MOST_VERSIONS:
+        raise ConfigError(
+            f"--versions {versions}: agreement needs at least 2 perturbed versions of each lesion, and {MOST_VERSIONS} "
+            "are the most"
+        )
+    name = settings.stability.chain
+    chain = settings.chains[name].model_copy(update={"versions": versions})
+    return settings.model_copy(update={"chains": {**settings.chains, name: chain}})
 
 
 # fmt: off

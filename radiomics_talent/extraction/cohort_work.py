@@ -247,6 +247,9 @@ def _log_outcome(outcome: Outcome) -> None:
         for warning in outcome.shard.warnings:
             _LOG.debug("%s: %s", name, warning)
         _LOG.debug("%s: %s %s", name, "resumed" if outcome.resumed else "computed", outcome.shard.timings)
+    for versions in outcome.versions:
+        for text in (*versions.warnings, *(f"{n}: {why}" for n, why in versions.left_out.items())):
+            _LOG.debug("%s, %s: %s", name, versions.chain, text)
 
 
 def _log_finding(name: str, finding: Finding) -> None:

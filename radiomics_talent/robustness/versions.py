@@ -126,11 +126,12 @@ def read_versions(path: Path) -> VersionTable:
     TableError
         The file is absent, or is no table of versions.
     """
+    if not path.is_file():
+        raise TableError("is not there; name a finished run folder of robustness", where=str(path))
     try:
         frame = pd.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError) as error:
-        text = str(getattr(error, "strerror", "") or error).splitlines()[0]
-        raise TableError(f"cannot be read: {text}; name a run folder of robustness", where=str(path)) from error
+        raise TableError("is damaged; repeat the command that made it", where=str(path)) from error
     if not {*KEY_COLUMNS, *VERSION_COLUMNS} <= set(frame.columns):
         raise TableError("is no table of versions; name a run folder of robustness", where=str(path))
     features = [c for c in frame.columns if c not in {*KEY_COLUMNS, *VERSION_COLUMNS}]
