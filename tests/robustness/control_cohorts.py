@@ -76,9 +76,11 @@ def control_cohort(signal: Signal, n: int = 48, seed: int = 0) -> ControlCohort:
         up = responds[k]
         image, lesion = scan_with_lesion(
             rng,
-            radius_mm=(rng.uniform(12, 16) if up else rng.uniform(8, 12)) if signal == "volume" else rng.uniform(8, 14),
-            mean_hu=60.0 + rng.normal(0, 8) + (20 * up if signal == "intensity" else 0),
-            grain_mm=rng.normal(1.5 + (1.0 * up if signal == "texture" else 0.0), 0.2),
+            radius_mm=(rng.uniform(10, 15) if up else rng.uniform(8, 12.5))
+            if signal == "volume"
+            else rng.uniform(8, 14),
+            mean_hu=60.0 + rng.normal(0, 10) + (18 * up if signal == "intensity" else 0),
+            grain_mm=rng.normal(1.6 + (0.7 * up if signal == "texture" else 0.0), 0.3),
         )
         keys = {"patient_id": f"P{k:03}", "lesion_id": "1"}
         prepared = engine.prepare(image, lesion, settings)
@@ -90,7 +92,7 @@ def control_cohort(signal: Signal, n: int = 48, seed: int = 0) -> ControlCohort:
         {
             "response": responds.astype(float),
             "pfs_days": np.round(rng.exponential(np.where(responds, 900.0, 100.0)) + 1, 1),
-            "pfs_event": (rng.random(n) < 0.85).astype(float),
+            "pfs_event": (np.arange(n) % 6 != 5).astype(float),
         },
         index=pd.Index([f"P{k:03}" for k in range(n)], dtype=object, name="patient_id"),
     )
