@@ -146,8 +146,11 @@ def judged(rows: Sequence[ControlRow], patients: int) -> tuple[Verdict, str]:
     everything = by["original", "all"]
     among = f"among {patients} patients"
     if not _has_signal(everything):
+        alone = {name: by["original", f] for f, _, name in _SIMPLER if ("original", f) in by}
+        though = "".join(f"; {n.lower()} alone reaches {r.metric}" for n, r in alone.items() if _has_signal(r))
         return "no signal", (
-            f"No signal is shown {among}: all features reach {everything.metric}, and the interval is not above 0.5."
+            f"No signal is shown {among}: all features reach {everything.metric}, not above 0.5 with the whole "
+            f"interval{though}."
         )
     for features, verdict, name in _SIMPLER:
         row = by.get(("original", features))

@@ -1,11 +1,13 @@
 """The verdict on where a signal lies: its rules, one by one and in their order."""
 
 import math
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from radiomics_talent.modelling.metrics import Estimate
-from radiomics_talent.robustness.control_verdict import ControlRow, FeatureSet, judged
+from radiomics_talent.robustness.control_verdict import ControlRow, FeatureSet, control_findings, judged
 
 GOOD, CHANCE = Estimate(0.9, 0.8, 0.97), Estimate(0.52, 0.38, 0.66)
 ABOVE, NONE_SHOWN, BELOW = Estimate(0.3, 0.1, 0.5), Estimate(0.02, -0.05, 0.09), Estimate(-0.1, -0.2, -0.02)
@@ -50,6 +52,12 @@ def test_texture_is_what_shuffling_takes_away() -> None:
 @pytest.mark.parametrize("metric", [CHANCE, Estimate(0.7, 0.5, 0.9), Estimate(0.2, 0.1, 0.3), UNDEFINED])
 def test_no_signal_is_shown_unless_the_interval_lies_above_a_half(metric: Estimate) -> None:
     assert verdict(everything=row("all", metric, None), volume=row("volume", GOOD, NONE_SHOWN)) == "no signal"
+
+
+def test_a_simpler_set_with_signal_is_told_where_all_features_show_none() -> None:
+    _, sentence = judged(rows(everything=row("all", CHANCE, None), volume=row("volume", GOOD, BELOW)), 40)
+    assert sentence.endswith("interval; lesion volume alone reaches 0.900 (0.800 to 0.970).")
+    assert "shape" not in sentence
 
 
 @pytest.mark.parametrize("below_all", [NONE_SHOWN, BELOW, Estimate(0.0, 0.0, 0.0), Estimate(0.1, -0.1, 0.3)])
@@ -110,3 +118,47 @@ def test_without_the_shuffled_control_texture_cannot_be_told() -> None:
     found, sentence = judged(rows(shuffled=None, shuffled_texture=None), 40)
     assert found == "unclear"
     assert "what shuffling leaves of it is not known" in sentence
+
+
+def effects(spearman: float = 0.2) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "control": ["roi_shuffled", "roi_shuffled", "roi_shuffled", "surroundings_noise"],
+            "depends_on": ["texture", "texture", "shape", "texture"],
+            "spearman": [spearman, 0.1, 1.0, 1.0],
+        }
+    )
+
+
+AROUND = row("all", CHANCE, None, "surroundings_noise", NONE_SHOWN)
+
+
+def test_a_study_without_oddities_has_no_findings() -> None:
+    assert control_findings((*rows(), AROUND), effects(), 0) == ()
+
+
+def test_findings_tell_of_controls_without_a_model() -> None:
+    (found,) = control_findings(rows(), effects(), 0)
+    assert found.startswith("surroundings_noise changes no feature")
+
+
+def test_findings_count_texture_that_shuffling_leaves_in_order() -> None:
+    (found,) = control_findings((*rows(), AROUND), effects(spearman=0.95), 0)
+    assert found.startswith("1 of 2 texture features")
+
+
+def test_findings_tell_that_surroundings_matter() -> None:
+    (found,) = control_findings((*rows(), replace(AROUND, lost=ABOVE)), effects(), 0)
+    assert found.startswith("with surroundings_noise all features do worse by 0.300 (0.100 to 0.500)")
+
+
+def test_findings_warn_of_intervals_below_a_half_and_of_perfect_models() -> None:
+    odd = rows(shape=row("shape", Estimate(0.3, 0.1, 0.45)), texture=row("texture", Estimate(1.0, 1.0, 1.0)))
+    below, perfect = control_findings((*odd, AROUND), effects(), 0)
+    assert below.startswith("shape of original: below 0.5 with the whole interval")
+    assert perfect.startswith("texture of original: 1 out of fold")
+
+
+def test_findings_count_lesions_that_are_left_out() -> None:
+    (found,) = control_findings((*rows(), AROUND), effects(), 3)
+    assert found.startswith("3 lesions of the original lack a control")

@@ -1,10 +1,15 @@
 """Negative controls of one lesion: which voxels change, which stay, and what features make of it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from robustness.control_cohorts import scan_with_lesion
 
+from radiomics_talent.cohort.case import load_case
+from radiomics_talent.cohort.manifest import cohort_from_index, write_cohort
+from radiomics_talent.dicom.index import index_dicom
 from radiomics_talent.errors import MaskError
 from radiomics_talent.features import engine
 from radiomics_talent.features.engine import Prepared
@@ -238,3 +243,17 @@ def test_a_lesion_of_which_resegmentation_leaves_nothing_is_refused() -> None:
     prepared, settings = prepared_lesion("talent-ct", mean_hu=-900)
     with pytest.raises(MaskError, match="Resegmentation excluded too many voxels"):
         changed(prepared, settings, "roi_shuffled")
+
+
+@pytest.mark.slow
+def test_controls_of_a_sarcoma_keep_its_form_and_lose_its_texture(sts_root: Path, tmp_path: Path) -> None:
+    cohort = write_cohort(cohort_from_index(index_dicom(sts_root / "STS_001"), tmp_path / "c.csv"), tmp_path / "c.csv")
+    settings = ExtractionSettings.from_yaml("talent-ct")
+    case = load_case(cohort.lesions[0], settings)
+    prepared = engine.prepare(case.image, case.mask, settings)
+    before = engine.compute(prepared, settings)
+    assert before["original_glcm_Correlation"] > 0.2
+    for control in ROI:
+        after = engine.compute(changed(prepared, settings, control), settings)
+        assert after["original_shape_MeshVolume"] == before["original_shape_MeshVolume"]
+        assert after["original_glcm_Correlation"] == pytest.approx(0, abs=0.01)
