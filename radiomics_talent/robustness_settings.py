@@ -14,7 +14,7 @@ from radiomics_talent.presets import FrozenSettings, find_preset, read_yaml, val
 if TYPE_CHECKING:
     from pathlib import Path
 
-Step = Literal["contour", "volume", "noise", "hu_shift", "slice_thickness", "rotation", "translation", "bin_width"]
+Step = Literal["volume", "contour", "noise", "hu_shift", "slice_thickness", "rotation", "translation", "bin_width"]
 """One thing that may be otherwise, in the order in which a chain applies them: the reader's contour, the scanner, the
 patient's position, the analysis."""
 STEPS: tuple[Step, ...] = Step.__args__  # type: ignore[attr-defined]
@@ -67,7 +67,7 @@ class StabilitySettings(FrozenSettings):
 
 
 def _alone() -> dict[str, ChainSettings]:
-    together: tuple[Step, ...] = ("contour", "volume", "noise", "rotation", "translation")
+    together: tuple[Step, ...] = ("volume", "contour", "noise", "rotation", "translation")
     alone: dict[str, ChainSettings] = {step: ChainSettings(steps=(step,), versions=8) for step in STEPS}
     return {"combined": ChainSettings(steps=together, versions=36), **alone}
 
