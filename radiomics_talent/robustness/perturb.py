@@ -24,7 +24,7 @@ from radiomics_talent.imaging.lesion_voxels import LesionVoxels
 from radiomics_talent.robustness.contours import contour_neighbourhood, recontoured, resized
 from radiomics_talent.robustness.draws import draw_versions, own_generator
 from radiomics_talent.robustness.noise import noise_sd_hu, shifted, with_noise
-from radiomics_talent.robustness.position import Motion, prepare_moved, seen_region
+from radiomics_talent.robustness.position import Motion, moved_grid, prepare_on, seen_region
 from radiomics_talent.robustness.slices import thicker
 from radiomics_talent.robustness.versions import ORIGINAL
 
@@ -216,14 +216,16 @@ def _prepared(lesion: _Lesion, version: Version, seed: int) -> tuple[Prepared, E
     motion = Motion(version.rotation_deg, (x, y, z))
     if not (version.moves or version.noise or version.hu_shift_hu or version.slice_thickness_mm > spacing[2]):
         return engine.prepare(lesion.case.image, voxels, settings), settings
-    region = seen_region(voxels, settings, motion, lesion.margin)
+    grid = moved_grid(voxels, settings, motion, lesion.margin)
+    region = seen_region(voxels.geometry, grid)
     image = with_noise(region.cut(lesion.case.image), version.noise * lesion.noise_sd_hu, rng)
     image = shifted(image, version.hu_shift_hu)
     if version.slice_thickness_mm > spacing[2]:
         thickness = spacing[2] + version.slice_share * (version.slice_thickness_mm - spacing[2])
         on_region = LesionVoxels(voxels.geometry.crop(region), voxels.box.seen_from(region), voxels.voxels_zyx)
         image, voxels = thicker(image, on_region, thickness, version.slice_phase)
-    return prepare_moved(image, voxels, settings, motion, lesion.margin), settings
+        grid = moved_grid(voxels, settings, motion, lesion.margin)
+    return prepare_on(image, voxels, settings, grid), settings
 
 
 def _redrawn(lesion: _Lesion, version: Version, rng: np.random.Generator) -> LesionVoxels:

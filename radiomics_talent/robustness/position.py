@@ -25,14 +25,14 @@ from radiomics_talent.imaging.preprocess import resample, resampling_grid
 from radiomics_talent.imaging.spline import cubic_spline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from radiomics_talent.ibsi_settings import IbsiSettings
     from radiomics_talent.settings import ExtractionSettings
 
 _VANISHED = "no voxel of the lesion is left on the moved grid; it is smaller than the new voxels"
+_SPLINE_REACH = 16
+"""Voxels: a cubic spline's coefficients fade by 0.268 a voxel, to 7e-10 of a grey level here."""
 _ROUNDING = 1e-6
 """Voxels: what turning and turning back may leave of a whole number."""
 
@@ -65,15 +65,11 @@ class Motion:
         return replace(grid, origin_mm=(x, y, z), direction=tuple((turn @ axes).ravel().tolist()))
 
 
-def prepare_moved(
-    image: sitk.Image, lesion: LesionVoxels, settings: ExtractionSettings, motion: Motion, margin: int
-) -> Prepared:
-    """Resample and crop as `radiomics_talent.features.engine.prepare` does, on a moved grid.
+def moved_grid(lesion: LesionVoxels, settings: ExtractionSettings, motion: Motion, margin: int) -> Geometry:
+    """Return the grid of a lesion, and of what features and filters see about it, where the patient lies otherwise.
 
     Parameters
     ----------
-    image : SimpleITK.Image
-        The scan, or as much of it about the lesion as the moved grid and its interpolation look at.
     lesion : LesionVoxels
         The lesion on the whole scan's grid, from which the positions of the new voxels are counted.
     settings : ExtractionSettings
@@ -82,11 +78,47 @@ def prepare_moved(
         Where the patient lies.
     margin : int
         Without resampling: voxels about the lesion that filters look at.
+    """
+    centre = _centre_mm(lesion)
+    if settings.ibsi is not None:
+        whole = motion.of(grid_of(lesion.geometry, settings.ibsi).geometry, centre)
+        x, y, z = (math.ceil(MARGIN_MM / spacing) for spacing in whole.spacing_mm)
+        return whole.crop(_box_on(whole, lesion).padded((x, y, z), whole.size))
+    frame = motion.of(lesion.geometry, centre)
+    seen = _box_on(frame, lesion)
+    if not settings.resamples:
+        return frame.crop(seen.padded(margin, frame.size))
+    setting = settings.setting
+    grid = resampling_grid(lesion.geometry, frame, seen, setting.resampledPixelSpacing or (), setting.padDistance)
+    return grid.geometry if grid.interpolates else frame.crop(seen.padded(setting.padDistance, frame.size))
+
+
+def seen_region(scan: Geometry, grid: Geometry) -> Box:
+    """Return the voxels of a scan that interpolation onto a grid looks at."""
+    corners = scan.to_index(grid.corners_mm())
+    size = np.array(scan.size)
+    lower = np.clip(np.floor(corners.min(axis=0)).astype(int) - _SPLINE_REACH, 0, size - 1)
+    upper = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1 + _SPLINE_REACH, 1, size)
+    return _as_box(lower, upper)
+
+
+def prepare_on(image: sitk.Image, lesion: LesionVoxels, settings: ExtractionSettings, grid: Geometry) -> Prepared:
+    """Resample image and lesion as `radiomics_talent.features.engine.prepare` does, onto a moved grid.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+        The scan, or the part of it that `seen_region` names.
+    lesion, settings
+        As `moved_grid` has them.
+    grid : Geometry
+        From `moved_grid`.
 
     Returns
     -------
     Prepared
-        Without a motion what `prepare` gives: to the bit, or but for rounding where `image` is a part of the scan.
+        On a grid without a motion what `prepare` gives: to the bit, or but for rounding where `image` is a part of the
+        scan.
 
     Raises
     ------
@@ -97,32 +129,24 @@ def prepare_moved(
     """
     started = time.perf_counter()
     if settings.ibsi is not None:
-        image, moved, box = _ibsi(image, lesion, settings.ibsi, motion)
+        image, moved = _ibsi(image, lesion, settings.ibsi, grid)
     else:
-        image, moved, box = _pyradiomics(image, lesion, settings, motion, margin)
+        image, moved = _pyradiomics(image, lesion, settings, grid)
         check_size(moved.voxels_zyx, settings.setting)
-    if not np.isfinite(sitk.GetArrayViewFromImage(image)[box.slices_zyx]).all():
+    if not np.isfinite(sitk.GetArrayViewFromImage(image)[moved.box.slices_zyx]).all():
         raise GeometryError("the image holds NaN or infinite values inside the lesion's box; convert it again")
-    return Prepared(image, moved.crop(), box, time.perf_counter() - started)
+    return Prepared(image, moved.crop(), moved.box, time.perf_counter() - started)
 
 
 def _pyradiomics(
-    image: sitk.Image, lesion: LesionVoxels, settings: ExtractionSettings, motion: Motion, margin: int
-) -> tuple[sitk.Image, LesionVoxels, Box]:
-    setting = settings.setting
-    frame = motion.of(lesion.geometry, _centre_mm(lesion))
-    seen = _box_on(frame, lesion)
-    grid = frame.crop(seen.padded(margin, frame.size))
-    if settings.resamples:
-        asked = resampling_grid(lesion.geometry, frame, seen, setting.resampledPixelSpacing or (), setting.padDistance)
-        grid = asked.geometry if asked.interpolates else frame.crop(seen.padded(setting.padDistance, frame.size))
+    image: sitk.Image, lesion: LesionVoxels, settings: ExtractionSettings, grid: Geometry
+) -> tuple[sitk.Image, LesionVoxels]:
     moved = nearest_voxels(lesion, grid)
     if moved is None:
         raise MaskError(_VANISHED)
-    interpolator = setting.interpolator or "sitkBSpline"
+    interpolator = settings.setting.interpolator or "sitkBSpline"
     kind: int = getattr(sitk, interpolator) if isinstance(interpolator, str) else int(interpolator)
-    sampled = resample(image, grid, kind) if settings.resamples else _rounded(image, grid, kind)
-    return sampled, moved, moved.box
+    return resample(image, grid, kind) if settings.resamples else _rounded(image, grid, kind), moved
 
 
 def _rounded(image: sitk.Image, grid: Geometry, kind: int) -> sitk.Image:
@@ -138,17 +162,13 @@ def _rounded(image: sitk.Image, grid: Geometry, kind: int) -> sitk.Image:
 
 
 def _ibsi(
-    image: sitk.Image, lesion: LesionVoxels, settings: IbsiSettings, motion: Motion
-) -> tuple[sitk.Image, LesionVoxels, Box]:
+    image: sitk.Image, lesion: LesionVoxels, settings: IbsiSettings, grid: Geometry
+) -> tuple[sitk.Image, LesionVoxels]:
     asked = settings.interpolation
-    whole = motion.of(grid_of(lesion.geometry, settings).geometry, _centre_mm(lesion))
-    part = _box_on(whole, lesion).padded(_voxels(MARGIN_MM, whole.spacing_mm), whole.size)
-    grid = whole.crop(part)
-    mask = sitk.Cast(lesion.crop(), sitk.sitkFloat64)
-    # A voxel of nothing about it: interpolation fades there as it does in the scan.
-    mask = sitk.ConstantPad(mask, (1, 1, 1), (1, 1, 1), 0.0)
-    nearest_mask = asked is not None and asked.mask_interpolator == "nearest"
-    share = sitk.GetArrayFromImage(resample(mask, grid, sitk.sitkNearestNeighbor if nearest_mask else sitk.sitkLinear))
+    # A voxel of nothing about the lesion: its mask fades there as it does in the scan.
+    mask = sitk.ConstantPad(sitk.Cast(lesion.crop(), sitk.sitkFloat64), (1, 1, 1), (1, 1, 1), 0.0)
+    by_nearest = asked is not None and asked.mask_interpolator == "nearest"
+    share = sitk.GetArrayFromImage(resample(mask, grid, sitk.sitkNearestNeighbor if by_nearest else sitk.sitkLinear))
     moved = LesionVoxels.of(share >= (asked.mask_threshold if asked else 0.5) - SLACK, grid)
     if moved is None:
         raise MaskError(_VANISHED)
@@ -156,7 +176,7 @@ def _ibsi(
     rounds = asked is None or asked.round_hu
     result = sitk.GetImageFromArray(as_scans_are_stored(whole_hu(values)) if rounds else values)
     grid.put_on(result)
-    return result, moved, moved.box
+    return result, moved
 
 
 def _interpolated(image: sitk.Image, grid: Geometry, interpolator: str) -> NDArray[np.float64]:
@@ -175,29 +195,26 @@ def _centre_mm(lesion: LesionVoxels) -> NDArray[np.float64]:
 
 def _box_on(grid: Geometry, lesion: LesionVoxels) -> Box:
     """Return the voxels of a grid that a lesion's voxels reach, kept inside the grid."""
-    z, y, x = np.nonzero(lesion.voxels_zyx)
-    centres = np.stack((x, y, z), axis=1) + np.array(lesion.box.lower)
-    corners = np.concatenate([centres[_ends(centres)] + offset for offset in product((-0.5, 0.5), repeat=3)])
+    corners = np.concatenate([_row_ends(lesion) + offset for offset in product((-0.5, 0.5), repeat=3)])
     index = grid.to_index(lesion.geometry.to_points(corners))
     scale = np.asarray(grid.spacing_mm) / np.asarray(lesion.geometry.spacing_mm)
     slack = _ROUNDING / np.minimum(scale, 1.0)
     lower = np.floor(index.min(axis=0) + 0.5 + slack).astype(int)
     upper = np.ceil(index.max(axis=0) + 0.5 - slack).astype(int)
     size = np.array(grid.size)
-    lower, upper = np.clip(lower, 0, size - 1), np.clip(upper, 1, size)
-    (x0, y0, z0), (x1, y1, z1) = lower.tolist(), upper.tolist()
-    return Box((x0, y0, z0), (x1, y1, z1))
+    return _as_box(np.clip(lower, 0, size - 1), np.clip(upper, 1, size))
 
 
-def _ends(centres: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return which voxels are the first or the last of their row: the others are never outermost."""
-    rows = centres[:, 1:]
-    begins = np.ones(len(centres), dtype=bool)
-    begins[1:] = (rows[1:] != rows[:-1]).any(axis=1)
-    ends = np.roll(begins, -1)
-    return np.flatnonzero(begins | ends)
+def _as_box(lower: NDArray[np.int_], upper: NDArray[np.int_]) -> Box:
+    (x, y, z), (x_end, y_end, z_end) = lower.tolist(), upper.tolist()
+    return Box((x, y, z), (x_end, y_end, z_end))
 
 
-def _voxels(margin_mm: float, spacing_mm: Sequence[float]) -> tuple[int, int, int]:
-    x, y, z = (math.ceil(margin_mm / spacing) for spacing in spacing_mm)
-    return x, y, z
+def _row_ends(lesion: LesionVoxels) -> NDArray[np.intp]:
+    """Return (x, y, z) of the first and the last voxel of each row: the others are never outermost."""
+    voxels = lesion.voxels_zyx
+    z, y = np.nonzero(voxels.any(axis=2))
+    rows = voxels[z, y]
+    first, last = rows.argmax(axis=1), rows.shape[1] - 1 - rows[:, ::-1].argmax(axis=1)
+    ends = np.stack((np.concatenate((first, last)), np.tile(y, 2), np.tile(z, 2)), axis=1)
+    return np.asarray(ends + np.array(lesion.box.lower))

@@ -9,7 +9,7 @@ from radiomics_talent.cohort.manifest import Lesion
 from radiomics_talent.features import engine
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels
-from radiomics_talent.robustness.position import Motion, prepare_moved
+from radiomics_talent.robustness.position import Motion, moved_grid, prepare_on, seen_region
 from radiomics_talent.settings import ExtractionSettings
 
 AS_SCANNED = ExtractionSettings.model_validate({"imageType": {"Original": {}}})
@@ -33,6 +33,10 @@ def scan_with_ellipsoid(shape=(24, 60, 64), spacing=(0.8, 0.8, 2.5), radii_mm=(1
     lesion = LesionVoxels.of(mask, Geometry.of(image))
     assert lesion is not None
     return image, lesion
+
+
+def prepare_moved(image, lesion, settings, motion, margin):
+    return prepare_on(image, lesion, settings, moved_grid(lesion, settings, motion, margin))
 
 
 @pytest.mark.parametrize("name", CHAINS)
@@ -84,6 +88,19 @@ def test_a_shift_by_whole_voxels_changes_no_feature():
     shift = (0.8, -1.6, 2.5)
     moved = engine.compute(prepare_moved(image, lesion, AS_SCANNED, Motion(0.0, shift), margin=1000), AS_SCANNED)
     assert dict(moved) == pytest.approx(dict(own), rel=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_part_of_the_scan_serves_as_the_whole(name):
+    image, lesion = scan_with_ellipsoid(shape=(40, 120, 120))
+    settings, motion = CHAINS[name], Motion(7.0, (0.3, 0.1, 0.5))
+    grid = moved_grid(lesion, settings, motion, margin=2)
+    region = seen_region(lesion.geometry, grid)
+    assert region.size[1] < 120
+    whole, part = (
+        engine.compute(prepare_on(seen, lesion, settings, grid), settings) for seen in (image, region.cut(image))
+    )
+    assert dict(part) == pytest.approx(dict(whole), rel=1e-9, nan_ok=True)
 
 
 def test_the_scans_own_axes_are_turned_about():
