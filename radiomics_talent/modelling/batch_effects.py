@@ -194,7 +194,7 @@ def compare_batches(table: FeatureTable, batches: NDArray[np.str_]) -> BatchComp
     if len(names) - len(lonely) < 2:
         remark = "ComBat needs two batches of at least two lesions each."
         return BatchComparison(batches, len(features), before, None, remark)
-    after = _adjusted(values, batches)
+    after = adjust_whole_table(values, batches)
     if after is None:
         remark = "ComBat could not be estimated from this table."
         return BatchComparison(batches, len(features), before, None, remark)
@@ -222,13 +222,33 @@ def cluster_features(table: FeatureTable) -> CorrelationClusters | None:
 
 def variance_share(values: NDArray[np.float64], batches: NDArray[np.str_]) -> float:
     """Return the mean share of the columns' variance that lies between batches."""
+    shares = variance_shares(values, batches)
+    known = ~np.isnan(shares)
+    return float(np.mean(shares[known])) if known.any() else 0.0
+
+
+def variance_shares(values: NDArray[np.float64], batches: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Return the share of each column's variance that lies between batches: eta squared, one-way analysis of variance.
+
+    Parameters
+    ----------
+    values : ndarray of float64
+        (lesion, feature).
+    batches : ndarray of str
+        Batch of each lesion.
+
+    Returns
+    -------
+    ndarray of float64
+        (feature,): 0 to 1; NaN for a column that does not vary.
+    """
     centred = values - values.mean(axis=0)
     between = np.zeros(values.shape[1])
     for name in np.unique(batches):
         rows = batches == name
         between += rows.sum() * centred[rows].mean(axis=0) ** 2
     total = (centred**2).sum(axis=0)
-    return float(np.mean(between[total > 0] / total[total > 0])) if (total > 0).any() else 0.0
+    return np.where(total > 0, between / np.where(total > 0, total, 1.0), np.nan)
 
 
 def _projected(values: pd.DataFrame, batches: NDArray[np.str_]) -> Projection:
@@ -239,7 +259,21 @@ def _projected(values: pd.DataFrame, batches: NDArray[np.str_]) -> Projection:
     return Projection(scores, (first, second), variance_share(scaled, batches))
 
 
-def _adjusted(values: pd.DataFrame, batches: NDArray[np.str_]) -> pd.DataFrame | None:
+def adjust_whole_table(values: pd.DataFrame, batches: NDArray[np.str_]) -> pd.DataFrame | None:
+    """Return features after ComBat without covariates, fitted on all rows: to be looked at, never to be modelled.
+
+    Parameters
+    ----------
+    values : DataFrame
+        Features that vary and are known for every row.
+    batches : ndarray of str
+        Batch of each row; batches of a single row stay as they are.
+
+    Returns
+    -------
+    DataFrame or None
+        None where ComBat cannot be estimated.
+    """
     column = KEY_COLUMNS[-1]  # a key column's name is never a feature's
     frame = values.assign(**{column: batches})
     with warnings.catch_warnings():
