@@ -44,8 +44,9 @@ def noise_sd_hu(image_zyx: NDArray[np.generic]) -> float:
     if min(image_zyx.shape[1:]) < reach:
         return 0.0
     values = image_zyx.astype(np.float64)
+    values -= (level := np.median(values))  # the filter sums to zero but for rounding
     detail = ndimage.correlate1d(ndimage.correlate1d(values, filter_high, axis=1), filter_high, axis=2)
-    low, high = SOFT_TISSUE_HU
+    low, high = SOFT_TISSUE_HU[0] - level, SOFT_TISSUE_HU[1] - level
     soft = (values >= low) & (values <= high)
     soft = ndimage.minimum_filter(soft, size=(1, reach, reach))
     chosen = detail[soft] if np.count_nonzero(soft) >= _FEWEST_VOXELS else detail
