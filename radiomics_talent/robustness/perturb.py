@@ -77,6 +77,10 @@ class Perturbations:
         """Return all that changes a version as plain JSON data."""
         return self.settings.canonical_versions()
 
+    def record(self) -> dict[str, Any]:
+        """Return what provenance.json says: the versions, and what counts as stable."""
+        return {"perturb": self.canonical(), "stability": self.settings.stability.model_dump(mode="json")}
+
     def begin(self, case: Case, settings: ExtractionSettings) -> Make:
         """Return what makes the versions of a chain of one lesion.
 

@@ -89,6 +89,9 @@ class VersionPlan(Protocol):
     def canonical(self) -> dict[str, Any]:
         """Return all that changes a version as plain JSON data."""
 
+    def record(self) -> dict[str, Any]:
+        """Return what provenance.json says of the plan."""
+
     def begin(self, case: Case, settings: ExtractionSettings) -> Make:
         """Return what makes the versions of a chain of one lesion, each with its features or why it has none."""
 
@@ -176,10 +179,8 @@ def run_versions(  # noqa: PLR0913  # arguments beside the settings are keywords
         result = _result(worked, cohort, plan, folder.path)
         stopped = worked.stopped
         facts = RunFacts(worked.started, now_utc(), worked.seconds, jobs, timeout_s, tuple(command), stopped is None)
-        record = run_record(cohort, settings, facts, out=folder.path) | {
-            plan.command.rpartition(" ")[2]: plan.canonical(),
-            "lesions": [lesion_record(lesion, outcome, folder.path) for lesion, outcome in worked.ordered],
-        }
+        record = run_record(cohort, settings, facts, out=folder.path) | plan.record()
+        record["lesions"] = [lesion_record(lesion, outcome, folder.path) for lesion, outcome in worked.ordered]
         record["versions"] |= recipe.versions
         with told(folder):
             write_failures(folder.path / "failures.csv", result.failures)

@@ -28,6 +28,9 @@ class Doubles:
     def canonical(self):
         return {"hash": self.hash}
 
+    def record(self):
+        return {"doubles": self.canonical()}
+
     def begin(self, case, settings):
         with self.trace.open("a", encoding="utf-8") as file:
             file.write(f"{case.lesion.key}\n")
