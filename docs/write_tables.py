@@ -24,6 +24,13 @@ from radiomics_talent.model_settings import (
     SelectionSettings,
     ValidationSettings,
 )
+from radiomics_talent.robustness_settings import (
+    ChainSettings,
+    ControlSettings,
+    PerturbationSettings,
+    StabilitySettings,
+    StrengthSettings,
+)
 from radiomics_talent.settings import (
     ExtractionSettings,
     GeometrySettings,
@@ -32,7 +39,11 @@ from radiomics_talent.settings import (
     VoxelSettings,
 )
 
-_FACTORY = {"Image types": "`Original`", "Feature classes": "all; `shape2D` only with `force2D: true`"}
+_FACTORY = {
+    "Image types": "`Original`",
+    "Feature classes": "all; `shape2D` only with `force2D: true`",
+    "Chains of steps by name": "those of `talent-perturb`",
+}
 DOCS = Path(__file__).resolve().parent
 
 
@@ -108,6 +119,26 @@ names, to lists of values; an empty one (`{{}}`) takes the catalogue's own value
 {tables}"""
 
 
+def robustness_settings_page() -> str:
+    """Return docs/robustness-settings.md."""
+    sections = [
+        ("Perturbations: top level", PerturbationSettings),
+        ("`strengths`", StrengthSettings),
+        ("Each of `chains`", ChainSettings),
+        ("`stability`", StabilitySettings),
+        ("Controls", ControlSettings),
+    ]
+    tables = "\n".join(f"## {title}\n\n{_table(model)}\n" for title, model in sections)
+    return f"""# Settings of perturbations and controls
+
+For `robustness perturb --perturbations` and `robustness controls --controls`: a preset or a YAML file. Everything here
+changes numbers and is in `provenance.json`; `stability` alone may change without making the versions again.
+`radiomics-talent config schema --kind robustness` (or `controls`) prints the JSON Schema.
+[robustness.md](robustness.md) explains how the parts work together.
+
+{tables}"""
+
+
 def _table(model: type[BaseModel]) -> str:
     rows = [f"| `{name}` | {_default(field)} | {field.description} |" for name, field in model.model_fields.items()]
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
@@ -131,3 +162,4 @@ if __name__ == "__main__":
     (DOCS / "findings.md").write_text(findings_page(), encoding="utf-8")
     (DOCS / "model-settings.md").write_text(model_settings_page(), encoding="utf-8")
     (DOCS / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (DOCS / "robustness-settings.md").write_text(robustness_settings_page(), encoding="utf-8")

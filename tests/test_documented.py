@@ -24,6 +24,13 @@ from radiomics_talent.model_settings import (
     ValidationSettings,
 )
 from radiomics_talent.presets import list_presets
+from radiomics_talent.robustness_settings import (
+    ChainSettings,
+    ControlSettings,
+    PerturbationSettings,
+    StabilitySettings,
+    StrengthSettings,
+)
 from radiomics_talent.settings import (
     ExtractionSettings,
     GeometrySettings,
@@ -36,22 +43,24 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OURS = [ExtractionSettings, GeometrySettings, MaskSettings]
 MODELS = [ModelSettings, PreprocessSettings, ComBatSettings, SelectionSettings, SearchSettings, ValidationSettings]
+ROBUSTNESS = [PerturbationSettings, StrengthSettings, ChainSettings, StabilitySettings, ControlSettings]
+KINDS = ("extraction", "models", "studies", "robustness", "controls")
 
 
 def test_tables_of_the_docs_are_up_to_date():
     pages = runpy.run_path(str(ROOT / "docs" / "write_tables.py"))
-    for name in ("findings", "settings", "model_settings"):
+    for name in ("findings", "settings", "model_settings", "robustness_settings"):
         page = (ROOT / "docs" / f"{name.replace('_', '-')}.md").read_text(encoding="utf-8")
         assert page == pages[f"{name}_page"](), "run `make docs`"
 
 
-@pytest.mark.parametrize("model", [*OURS, *MODELS])
+@pytest.mark.parametrize("model", [*OURS, *MODELS, *ROBUSTNESS])
 def test_every_option_of_ours_is_used(model):
     """A setting that no module reads would be a promise that nobody keeps."""
     code = "\n".join(
         p.read_text(encoding="utf-8")
         for p in (ROOT / "radiomics_talent").rglob("*.py")
-        if p.name not in {"settings.py", "model_settings.py", "presets.py"}
+        if p.name not in {"settings.py", "model_settings.py", "robustness_settings.py", "presets.py"}
     )
     own = (ROOT / "radiomics_talent" / "settings.py").read_text(encoding="utf-8")
     for name in model.model_fields:
@@ -72,7 +81,7 @@ def test_every_option_is_in_the_schema():
             assert f'"{name}"' in text
 
 
-@pytest.mark.parametrize("name", [n for kind in ("extraction", "models", "studies") for n in list_presets(kind)])
+@pytest.mark.parametrize("name", [n for kind in KINDS for n in list_presets(kind)])
 def test_every_preset_is_named_in_the_readme(name):
     assert f"`{name}`" in README
 
