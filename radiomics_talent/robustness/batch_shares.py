@@ -53,9 +53,9 @@ def batch_shares(pairs: PairedTables) -> pd.DataFrame:
         `COLUMNS`, one row a factor that has at least two levels of at least two rows; `BOTH` first. The share of a
         feature is eta squared of a one-way analysis of variance: mean and median over the features that vary and are
         known for every row, number of features with a `LARGE` one, before and after ComBat on that factor. `chance` is
-        the mean share that levels without any effect have, (levels - 1) / (rows - 1). Rows of rare or unknown levels
-        are left out. The spread between lesions is part of the variance, so a factor that shifts all lesions alike
-        has a smaller share than its bias looks.
+        the mean share that levels without any effect have, (levels - 1) / (rows - 1); not given for `BOTH`, whose
+        levels hold the same lesions. Rows of rare or unknown levels are left out. The spread between lesions is part
+        of the variance, so a factor that shifts all lesions alike has a smaller share than its bias looks.
     """
     table = pairs.stacked()
     groupings = {BOTH: np.repeat(["A", "B"], len(pairs))} | {name: batch_labels(table, name) for name in FACTORS}
@@ -80,7 +80,7 @@ def _shares_of(
     batches = batches[kept]
     features = varying_features(known)
     counts = [f"{name} ({int((batches == name).sum())})" for name in levels]
-    chance = (len(levels) - 1) / (len(known) - 1)
+    chance = np.nan if factor == BOTH else (len(levels) - 1) / (len(known) - 1)
     facts = (factor, "; ".join(counts), len(levels), len(known), len(features), chance)
     remarks = [f"divides the rows as {twin} does: their effects cannot be told apart"] if twin else []
     if n_out := int((~kept).sum()):

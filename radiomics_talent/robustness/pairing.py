@@ -129,8 +129,10 @@ def read_measured(path: str | Path, name: str) -> Measured:
     TableError
         There is no such table, it is damaged, or its provenance.json is.
     """
-    table = read_features(path)
     given = Path(path)
+    if not given.exists():
+        raise TableError("does not exist; name a run folder of extract, or a feature table", where=str(path))
+    table = read_features(path)
     file = next((f for f in (given / "features.parquet", given / "features.csv") if f.is_file()), given)
     return Measured(name, table, file, hashlib.sha256(file.read_bytes()).hexdigest(), _read_record(file))
 
@@ -265,7 +267,7 @@ def _rows_by_key(side: Measured, by: tuple[str, ...]) -> dict[tuple[str, ...], i
     for row, key in enumerate(keys):
         if key in rows:
             first, second = (_name(frame, r) for r in (rows[key], row))
-            shared = ", ".join(f"{n} {v!r}" for n, v in zip(by, key, strict=True))
+            shared = ", ".join(f"{n} {v!r}" if v else f"an empty {n}" for n, v in zip(by, key, strict=True))
             raise TableError(
                 f"rows {first} and {second} of {side.name} share {shared}, so that no row can be paired with one of "
                 "them; pair by more columns (--by), or keep one of the rows",

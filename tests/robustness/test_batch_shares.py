@@ -28,7 +28,8 @@ def test_shares_are_those_of_an_analysis_of_variance(tmp_path):
         assert found.loc[factor, "mean_before"] == pytest.approx(eta.mean(), rel=1e-9)
         assert found.loc[factor, "median_before"] == pytest.approx(np.median(eta), rel=1e-9)
         assert found.loc[factor, "n_large_before"] == (eta >= 0.14).sum()
-        assert found.loc[factor, "chance"] == pytest.approx(1 / 23)
+    assert found.loc["kernel", "chance"] == pytest.approx(1 / 23)
+    assert pd.isna(found.loc[BOTH, "chance"])
     assert found.loc["kernel", "levels"] == "SHARP (12); SOFT (12)"
 
 

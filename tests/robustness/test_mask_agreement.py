@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from extraction.tiny_cohorts import make_settings, write_mask
+from factories import stored_values, uid, write_ct_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from robustness.paired_runs import SETTINGS, table_of, two_readers, two_runs, write_table
 from scipy.spatial.distance import cdist
 
-from radiomics_talent.cohort.case import load_case
-from radiomics_talent.cohort.manifest import CohortTable, cohort_from_index
+from radiomics_talent.cohort.case import inspect_scan, load_case
+from radiomics_talent.cohort.manifest import CohortTable, Lesion, cohort_from_index
 from radiomics_talent.dicom.index import index_dicom
 from radiomics_talent.extraction.run import run_extraction
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels
-from radiomics_talent.robustness import mask_agreement as module
 from radiomics_talent.robustness.mask_agreement import MASK_COLUMNS, MEASURES, compare_masks, mask_agreement
 from radiomics_talent.robustness.pairing import pair_tables, read_measured
 
@@ -208,9 +208,37 @@ def test_sarcomas_drawn_again_on_their_ct(sts_root, tmp_path):
     assert masks["hausdorff_95_mm"].tolist() == pytest.approx(pixels, rel=0.42)  # a pixel, or its diagonal
 
 
-def test_two_dicom_frames_are_apart_though_their_grids_look_the_same():
-    voxels = box_of((3, 8), (4, 9), (2, 6))
-    assert module._space((voxels, "1.2"), (voxels, "1.3")) is None
-    assert module._space((voxels, "1.2"), (voxels, "1.2")) == "same frame of reference"
-    assert module._space((voxels, "1.2"), (voxels, "")) == "same grid"
-    assert module._apart("1.2", "1.3") == "other frame of reference"
+def dicom_run(folder, *, frame, series, shift=0):
+    """Return a run on three DICOM scans whose grids are the same whatever their frame of reference."""
+
+    def edit(ds, _):
+        ds.FrameOfReferenceUID = uid(frame, ds.PatientID)
+
+    lesions = []
+    for k in range(3):
+        scan = folder / f"ct{k}"
+        pixels = stored_values(8, 24, 20, seed=10 * k + len(series))
+        write_ct_series(scan, 8, pixels=pixels, edit=edit, patient=f"P{k}", series=series)
+        lesion = Lesion(k + 2, f"P{k}", "L", scan, folder / f"m{k}.nrrd")
+        geometry = inspect_scan(lesion, SETTINGS)[1].geometry
+        drawn = box_of((4 + shift, 10 + shift), (4, 12), (2, 6), geometry)
+        sitk.WriteImage(drawn.as_mask(), str(lesion.mask))
+        lesions.append(lesion)
+    run_extraction(CohortTable(tuple(lesions)), SETTINGS, folder / "run")
+    return folder / "run"
+
+
+def test_two_series_of_one_frame_of_reference_are_compared(tmp_path):
+    first = dicom_run(tmp_path / "a", frame="one", series="first")
+    second = dicom_run(tmp_path / "b", frame="one", series="second", shift=1)
+    masks = of_runs(first, second)
+    assert masks["space"].tolist() == ["same frame of reference"] * 3
+    assert masks["dice"].tolist() == pytest.approx([5 / 6] * 3)
+
+
+def test_a_patient_who_lay_down_twice_is_not_compared_though_the_grids_look_the_same(tmp_path):
+    first = dicom_run(tmp_path / "a", frame="one", series="first")
+    second = dicom_run(tmp_path / "b", frame="two", series="second")
+    masks = of_runs(first, second)
+    assert masks["status"].tolist() == ["elsewhere"] * 3
+    assert masks["reason"].tolist() == ["other frame of reference"] * 3

@@ -80,6 +80,16 @@ def test_a_key_that_names_two_rows_is_refused_with_them(a, tmp_path):
         pair(a, write_table(tmp_path / "b", b), "patient_id")
 
 
+def test_an_empty_key_names_no_row(a, tmp_path):
+    with pytest.raises(TableError, match=r"rows P0/1 and P1/1 of A share an empty site"):
+        pair(a, write_table(tmp_path / "b", table_of(seed=2)), "site")
+
+
+def test_a_table_that_is_not_there_is_said_to_be_so(tmp_path):
+    with pytest.raises(TableError, match="nowhere: does not exist; name a run folder"):
+        read_measured(tmp_path / "nowhere", "A")
+
+
 def test_fewer_than_three_pairs_are_refused(a, tmp_path):
     two = FeatureTable(table_of(seed=2).frame.iloc[:2].reset_index(drop=True))
     with pytest.raises(TableError, match=r"2 of 6 and 2 rows are paired by patient_id, lesion_id, and .* 3 pairs"):
