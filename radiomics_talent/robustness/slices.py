@@ -56,19 +56,27 @@ def thicker(
     shares = _shares(count, old_mm, number, thickness_mm, first_mm)
     geometry = _geometry(lesion.geometry, number, thickness_mm, first_mm)
     values = sitk.GetArrayViewFromImage(image)
-    averaged = np.tensordot(shares, values.astype(np.float64), axes=1)
+    averaged = _averaged(shares, values)
     if values.dtype.kind in "iu":
         averaged = np.rint(averaged)
     thick = sitk.GetImageFromArray(averaged.astype(values.dtype))
     geometry.put_on(thick)
     (x, y, z), (x_end, y_end, z_end) = lesion.box.lower, lesion.box.upper
-    covered = np.tensordot(shares[:, z:z_end], lesion.voxels_zyx.astype(np.float64), axes=1) >= 0.5 - _SLACK
+    covered = _averaged(shares[:, z:z_end], lesion.voxels_zyx) >= 0.5 - _SLACK
     mask = np.zeros(geometry.size[::-1], dtype=np.bool_)
     mask[:, y:y_end, x:x_end] = covered
     found = LesionVoxels.of(mask, geometry)
     if found is None:
         raise MaskError(f"the lesion is less than half a slice of {thickness_mm:.3g} mm everywhere")
     return thick, found
+
+
+def _averaged(shares: NDArray[np.float64], values_zyx: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return the weighted sums of slices, in their order: those of a matrix product depend on its threads."""
+    averaged = np.zeros((len(shares), *values_zyx.shape[1:]))
+    for new, old in np.argwhere(shares):
+        averaged[new] += shares[new, old] * values_zyx[old]
+    return averaged
 
 
 def _shares(count: int, old_mm: float, number: int, new_mm: float, first_mm: float) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from robustness.balls import ball
+from threadpoolctl import threadpool_limits
 
 from radiomics_talent.errors import MaskError
 from radiomics_talent.imaging.geometry import Geometry
@@ -61,6 +62,16 @@ def test_noise_falls_with_the_root_of_the_thickness():
     flat.CopyInformation(image)
     thick, _ = thicker(flat, lesion, 4.0, 0.0)
     assert sitk.GetArrayFromImage(thick).std() == pytest.approx(15.0, rel=0.05)
+
+
+def test_threads_do_not_change_a_bit():
+    image, lesion = ball(40.0, spacing=(0.75, 0.75, 1.0))
+    smooth = sitk.Cast(image, sitk.sitkFloat64) * 1.2345
+    thick = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            thick.append(sitk.GetArrayFromImage(thicker(smooth, lesion, 3.3, 0.37)[0]))
+    assert np.array_equal(*thick)
 
 
 def test_a_lesion_of_less_than_half_a_slice_is_refused():
