@@ -36,8 +36,9 @@ def noise_sd_hu(image_zyx: NDArray[np.generic]) -> float:
     Returns
     -------
     float
-        HU. Of the voxels whose whole filter lies in soft tissue (-200 to 300 HU); of all voxels where those are fewer
-        than 500; 0 for a constant image, and for slices of fewer pixels than the filter is long.
+        HU. Of the voxels whose whole filter lies in soft tissue (-200 to 300 HU); where those are fewer
+        than 500, of all voxels but those whose filter sees one value only, as in air that is cut off; 0 for a constant
+        image, and for slices of fewer pixels than the filter is long.
     """
     filter_high = np.asarray(pywt.Wavelet("coif1").dec_hi)
     reach = len(filter_high)
@@ -47,9 +48,14 @@ def noise_sd_hu(image_zyx: NDArray[np.generic]) -> float:
     values -= (level := np.median(values))  # the filter sums to zero but for rounding
     detail = ndimage.correlate1d(ndimage.correlate1d(values, filter_high, axis=1), filter_high, axis=2)
     low, high = SOFT_TISSUE_HU[0] - level, SOFT_TISSUE_HU[1] - level
-    soft = (values >= low) & (values <= high)
-    soft = ndimage.minimum_filter(soft, size=(1, reach, reach))
-    chosen = detail[soft] if np.count_nonzero(soft) >= _FEWEST_VOXELS else detail
+    seen = (values >= low) & (values <= high)
+    seen = ndimage.minimum_filter(seen, size=(1, reach, reach))
+    if np.count_nonzero(seen) < _FEWEST_VOXELS:
+        size = (1, reach, reach)
+        seen = ndimage.maximum_filter(values, size=size) > ndimage.minimum_filter(values, size=size)
+        if not seen.any():
+            return 0.0
+    chosen = detail[seen]
     return float(np.median(np.abs(chosen)) / _MEDIAN_OF_NORMAL)
 
 

@@ -31,6 +31,13 @@ def test_where_there_is_no_soft_tissue_every_voxel_counts():
     assert noise_sd_hu(white(10.0) + 2000) == pytest.approx(10.0, rel=0.03)
 
 
+def test_air_that_is_cut_off_does_not_hide_the_noise_of_few_voxels():
+    values = np.full((12, 60, 60), -1000.0)
+    values[:, :, :28] = white(10.0, (12, 60, 28)) + 2000
+    # Filters that touch the edge with their ends alone see a part of the noise.
+    assert noise_sd_hu(values) == pytest.approx(10.0, rel=0.15)
+
+
 def test_a_constant_image_and_a_sliver_have_no_noise():
     assert noise_sd_hu(np.full((3, 20, 20), 55, np.int16)) == 0
     assert noise_sd_hu(white(10.0, (9, 4, 40))) == 0
