@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-_PROGRAM = Path(sys.executable).with_name("radiomics-talent")
+PROGRAM = Path(sys.executable).with_name("radiomics-talent")
 
 
 def sts(options: argparse.Namespace) -> Iterator[Row | str]:
@@ -39,7 +39,7 @@ def sts(options: argparse.Namespace) -> Iterator[Row | str]:
     for archive in archives:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
-    _, index_cost = program_cost([_PROGRAM, "index", folder, "--out", folder / "cohort.csv"])
+    _, index_cost = program_cost([PROGRAM, "index", folder, "--out", folder / "cohort.csv"])
     warm_up()
     settings = ExtractionSettings.from_yaml(options.config) if options.config else settings_of(FILTERED)
     theirs = pyradiomics(settings)
@@ -74,7 +74,7 @@ def scan20(options: argparse.Namespace) -> Iterator[Row | str]:
     diameters = tuple(float(d) for d in np.geomspace(10, 100, options.scan_lesions).round(1))
     scan = synthetic_scan(options.scan_slices, diameters)
     folder = options.work / "scan20"
-    drawn = _written_as_dicom(scan, folder)
+    drawn = written_as_dicom(scan, folder)
     files = _written_as_nifti(drawn, folder)
     settings = settings_of(FILTERED)
     tables = {}
@@ -94,7 +94,7 @@ def scan20(options: argparse.Namespace) -> Iterator[Row | str]:
         if theirs is not None:
             row |= _against(table, theirs[0], cost.wall_s)
         yield row
-    _, cost = program_cost([_PROGRAM, "index", folder / "dicom", "--out", folder / "again.csv"])
+    _, cost = program_cost([PROGRAM, "index", folder / "dicom", "--out", folder / "again.csv"])
     yield f"Before it, index of the DICOM: {cost.wall_s:.1f} s."
     if theirs is not None:
         total = sum(lesion["cpu_s"] for lesion in theirs[0])
@@ -142,7 +142,7 @@ def memory(options: argparse.Namespace) -> Iterator[Row]:
     """Peak memory of extract on a CT of 512 x 512 x 400 voxels with four lesions of 20-100 mm (DICOM, RTSTRUCT)."""
     scan = synthetic_scan(400, (20.0, 40.0, 60.0, 100.0))
     folder = options.work / "memory"
-    _written_as_dicom(scan, folder)
+    written_as_dicom(scan, folder)
     warm_up()
     for preset in ("talent-ct", "talent-ct-full"):
         for jobs in (1, 2):
@@ -158,10 +158,10 @@ def memory(options: argparse.Namespace) -> Iterator[Row]:
             }
 
 
-def _written_as_dicom(scan: SyntheticScan, folder: Path) -> tuple[Lesion, ...]:
+def written_as_dicom(scan: SyntheticScan, folder: Path) -> tuple[Lesion, ...]:
     """Write and index a scan; return its lesions in the order of their diameters."""
     write_dicom(scan, folder / "dicom")
-    program_cost([_PROGRAM, "index", folder / "dicom", "--out", folder / "cohort.csv"])
+    program_cost([PROGRAM, "index", folder / "dicom", "--out", folder / "cohort.csv"])
     lesions = load_cohort(folder / "cohort.csv").lesions
     return tuple(sorted(lesions, key=lambda lesion: lesion.lesion_id))
 
@@ -189,7 +189,7 @@ def _extract(cohort: Path, settings: ExtractionSettings, out: Path, *, jobs: int
     config = out.with_suffix(".yaml")
     config.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True)))
     text, cost = program_cost(
-        [_PROGRAM, "extract", cohort, "--config", config, "--out", out, "--jobs", str(jobs), "--json"]
+        [PROGRAM, "extract", cohort, "--config", config, "--out", out, "--jobs", str(jobs), "--json"]
     )
     return json.loads(text), cost
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 
+from radiomics_talent.cli.stable_shares import shares_lines
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -77,25 +79,10 @@ def _text(found: Comparison, out: Path) -> str:
     lines += [f"  {table}: {patient}/{lesion}: {reason}" for table, patient, lesion, reason in rows[:_MOST_UNPAIRED]]
     if len(rows) > _MOST_UNPAIRED:
         lines.append(f"  and {len(rows) - _MOST_UNPAIRED} more, see {out / 'unpaired.csv'}")
-    lines += [*_shares_lines(found), *_mask_lines(found, out), *_batch_lines(found)]
+    lines += [*shares_lines(found.shares, found.settings), *_mask_lines(found, out), *_batch_lines(found)]
     lines += [f"note: {note}" for note in found.notes]
     lines.append(f"for train: --icc {out / 'icc.csv'}")
     return "\n".join(lines)
-
-
-def _shares_lines(found: Comparison) -> list[str]:
-    good, excellent = found.settings.good, found.settings.excellent
-    rows: list[tuple[str, ...]] = [("features", "all", "defined", f">= {good:g}", f">= {excellent:g}")]
-    for row in found.shares.to_dict("records"):
-        name = " ".join(dict.fromkeys(part for part in (row["image_type"], row["feature_class"]) if part))
-        n = int(row["n_features"])
-        counts = (f"{round(row[c] * n)} ({row[c]:.0%})" for c in ("good", "excellent"))
-        rows.append((name, str(n), str(int(row["n_defined"])), *counts))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [found.settings.statistic] + [
-        "  " + "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
 
 
 def _mask_lines(found: Comparison, out: Path) -> list[str]:

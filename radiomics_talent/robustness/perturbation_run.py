@@ -39,12 +39,15 @@ class PerturbationResult:
         Every statistic by chain and feature: `radiomics_talent.robustness.stability.stability`.
     icc : DataFrame
         One row a feature, by the chain and the statistic that decide.
+    shares : DataFrame
+        How many features are stable by that, by image type and feature class.
     """
 
     run: VersionRun
     settings: PerturbationSettings
     stability: pd.DataFrame
     icc: pd.DataFrame
+    shares: pd.DataFrame
 
     @property
     def n_versions(self) -> int:
@@ -87,19 +90,21 @@ def run_perturbations(
         After a clean end: what was complete is in the table of versions.
     """
     check_settings(settings)
-    found: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+    found: list[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]] = []
 
     def finish(folder: RunFolder, table: VersionTable) -> None:
         from radiomics_talent.robustness.stability import (  # noqa: PLC0415  # SciPy's statistics: wanted at the end
             icc_table,
             stability,
+            stable_shares,
             write_stability,
         )
 
         decides = perturbations.stability
         by_chain = stability(table)
         icc = icc_table(by_chain, decides.chain, decides.statistic)
-        found.append((by_chain, icc))
+        shares = stable_shares(by_chain, decides.chain, decides.statistic, decides.good, decides.excellent)
+        found.append((by_chain, icc, shares))
         names = [field.name for field in fields(Version)]
         rows = [v for chain in perturbations.chains for v in draw_versions(perturbations, chain)]
         write_rows(folder.path / "perturbations.csv", names, [[getattr(v, name) for name in names] for v in rows])

@@ -1,0 +1,129 @@
+"""``radiomics-talent robustness perturb``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from radiomics_talent.cli.compilation import compile_engine
+from radiomics_talent.cli.jobs import usable_cpus
+from radiomics_talent.cli.stable_shares import shares_lines
+
+if TYPE_CHECKING:
+    from radiomics_talent.robustness.perturbation_run import PerturbationResult
+
+_MOST_SENTENCES = 20
+
+
+def robustness_perturb(
+    cohort: Path = typer.Argument(help="The cohort table that index wrote.", metavar="COHORT.CSV"),
+    config: str = typer.Option(
+        ..., "--config", help="Extraction settings: a preset or a settings file, as for extract.", metavar="NAME|PATH"
+    ),
+    out: Path = typer.Option(..., "--out", help="Run folder: new, or of a run to go on with.", metavar="RUN"),
+    perturbations: str = typer.Option(
+        "talent-perturb",
+        "--perturbations",
+        help="Which versions: a preset (talent-perturb, quick-perturb) or a file.",
+        metavar="NAME|PATH",
+    ),
+    versions: int | None = typer.Option(
+        None, "--versions", help="Versions of the chain that decides, in place of the settings'."
+    ),
+    seed: int | None = typer.Option(
+        None, "--seed", min=0, help="Seed of all that is drawn, in place of the settings'."
+    ),
+    jobs: int = typer.Option(0, "--jobs", "-j", min=0, help="Processors to use; 0 takes every one."),
+    timeout: float = typer.Option(
+        3600.0, "--timeout", min=0.0, help="Longest time for all versions of a lesion in seconds; 0 sets no limit."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Extract perturbed versions of every lesion and say which features stay what they are.
+
+    Writes into RUN: versions.parquet and versions.csv (features of every version), perturbations.csv (what each version
+    is), stability.csv (every statistic by chain), icc.csv (for `train --icc`), failures.csv, provenance.json, log.txt
+    and report.html. The same command goes on with a run that was stopped. Exit code 0: every version of every lesion
+    has features; 1: some lesions or versions failed and are left out; 2: wrong usage; 130: stopped by Ctrl-C.
+
+    Example: radiomics-talent robustness perturb cohort.csv --config talent-ct --out stability --jobs 2
+    """
+    from radiomics_talent.cli.progress import progress
+    from radiomics_talent.cohort.manifest import load_cohort
+    from radiomics_talent.errors import ConfigError
+    from radiomics_talent.extraction.store import RunFolderError
+    from radiomics_talent.reporting.robustness_page import write_robustness_page
+    from radiomics_talent.robustness.perturbation_run import run_perturbations
+    from radiomics_talent.robustness_settings import PerturbationSettings, with_seed, with_versions
+    from radiomics_talent.settings import ExtractionSettings
+
+    settings = ExtractionSettings.from_yaml(config)
+    asked = with_seed(with_versions(PerturbationSettings.from_yaml(perturbations), versions), seed)
+    table = load_cohort(cohort)
+    compile_engine(settings)
+    try:
+        with progress("perturbing", "lesions") as bar:
+            result = run_perturbations(
+                table,
+                settings,
+                asked,
+                out,
+                jobs=jobs or usable_cpus(),
+                timeout_s=timeout or None,
+                progress=lambda p: bar(p.done, p.total),
+                command=sys.argv[1:],
+            )
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        typer.echo(f"stopped; what is complete is kept in {out}: repeat the command to go on", err=True)
+        raise typer.Exit(130) from None
+    except RunFolderError as error:
+        raise ConfigError(error.message, where=error.where) from error
+    write_robustness_page(out, out / "report.html")
+    typer.echo(_json(result) if as_json else _text(result))
+    if result.run.failures:
+        raise typer.Exit(1)
+
+
+def _text(result: PerturbationResult) -> str:
+    run = result.run
+    resumed = f", {run.n_resumed} lesions from an earlier run" if run.n_resumed else ""
+    counts = f"{len(run.table.keys)} lesions with {len(run.table.features)} features in {result.n_versions} versions"
+    failed = f"{run.n_failed} lesions and {run.n_left_out} versions failed"
+    lines = [f"{counts}{resumed}; {failed}; {run.seconds:.1f} s, at most {run.peak_mib:.0f} MiB a process"]
+    lines += [f"  row {f.row} ({f.key}), {f.stage}: {f.sentence}" for f in run.failures[:_MOST_SENTENCES]]
+    if len(run.failures) > _MOST_SENTENCES:
+        lines.append(f"  and {len(run.failures) - _MOST_SENTENCES} more, see {run.out / 'failures.csv'}")
+    decides = result.settings.stability
+    lines += [f"chain {decides.chain}:", *shares_lines(result.shares, decides)]
+    if run.n_warnings:
+        lines.append(f"{run.n_warnings} warnings, see {run.out / 'log.txt'} (or run check)")
+    lines.append(f"for train: --icc {run.out / 'icc.csv'}; page: {run.out / 'report.html'}")
+    return "\n".join(lines)
+
+
+def _json(result: PerturbationResult) -> str:
+    import json
+    from dataclasses import asdict
+
+    from radiomics_talent.modelling.record import plain_record
+
+    run = result.run
+    record: dict[str, Any] = {
+        "out": str(run.out),
+        "lesions": len(run.table.keys),
+        "features": len(run.table.features),
+        "versions": result.n_versions,
+        "resumed": run.n_resumed,
+        "warnings": run.n_warnings,
+        "seconds": round(run.seconds, 3),
+        "peak_mib": round(run.peak_mib),
+        "stability": result.settings.stability.model_dump(mode="json"),
+        "shares": result.shares.to_dict("records"),
+        "failures": [asdict(failure) for failure in run.failures],
+    }
+    return json.dumps(plain_record(record), indent=1, ensure_ascii=False)
