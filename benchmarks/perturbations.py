@@ -63,9 +63,8 @@ def cost(options: argparse.Namespace) -> Iterator[Row]:
     written_as_dicom(synthetic_scan(options.slices, diameters), options.work)
     config = _without_smallest_size(options.config, options.work / "settings.yaml")
     cohort = options.work / "cohort.csv"
-    plain = program_cost([PROGRAM, "extract", cohort, "--config", config, "--out", options.work / "plain", "-j", "2"])[
-        1
-    ]
+    plain = [PROGRAM, "extract", cohort, "--config", config, "--out", options.work / "plain", "-j", "2"]
+    extracted = program_cost(plain)[1]
     record, perturbed = _perturb(cohort, config, options.work / "perturbed")
     yield {
         "lesions": record["lesions"],
