@@ -88,6 +88,7 @@ def _shares_of(
     if not features:
         return (*facts, *_UNKNOWN_SHARE, *_UNKNOWN_SHARE, "; ".join([*remarks, "no feature varies"]))
     values = known.frame[list(features)]
+    values = values / values.abs().max().clip(lower=1e-300)  # changes no share; squares of huge features would overflow
     after = adjust_whole_table(values, batches)
     if after is None:
         remarks.append("ComBat could not be estimated")
@@ -97,7 +98,5 @@ def _shares_of(
 
 def _summary(values: pd.DataFrame, batches: NDArray[np.str_]) -> tuple[float, float, float]:
     """Return mean and median share, and the number of large ones."""
-    scaled = values.to_numpy(np.float64)
-    scaled = scaled / np.abs(scaled).max(axis=0, initial=1e-300)  # squares of large features would overflow
-    shares = variance_shares(scaled, batches)
+    shares = variance_shares(values.to_numpy(np.float64), batches)
     return float(np.nanmean(shares)), float(np.nanmedian(shares)), float((shares >= LARGE).sum())

@@ -75,3 +75,13 @@ def test_without_a_feature_that_varies_there_is_no_share(tmp_path):
     assert tuple(found) == COLUMNS
     assert found.loc[0, "remark"] == "no feature varies"
     assert pd.isna(found.loc[0, "mean_before"])
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e200])
+def test_units_of_a_feature_do_not_matter(tmp_path, factor):
+    tables = [table_of(12, seed=k, noise=5, site="NS"[k]) for k in (0, 1)]
+    scaled = [FeatureTable(t.frame.assign(**{FEATURES[0]: t.frame[FEATURES[0]] * factor})) for t in tables]
+    (tmp_path / "scaled").mkdir()
+    plain, other = shares(tmp_path, *tables), shares(tmp_path / "scaled", *scaled)
+    for name in ("mean_before", "median_before", "mean_after"):
+        assert other[name].tolist() == pytest.approx(plain[name].tolist(), rel=1e-6)

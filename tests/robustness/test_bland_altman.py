@@ -57,12 +57,12 @@ def test_a_pair_without_value_is_left_out_of_that_feature_alone():
     alone = of([1, 2, 3, 5], [2, 2, 4, 7])
     assert found.loc[0, list(COLUMNS[1:-1])].tolist() == alone[list(COLUMNS[1:-1])].tolist()
     assert found["n_pairs"].tolist() == [4, 4]
-    assert found["remark"].tolist() == ["1 pairs without finite values left out"] * 2
+    assert found["remark"].tolist() == ["left out for lack of finite values: 1"] * 2
 
 
 def test_too_few_pairs_are_not_analysed():
     row = of([1, 2, np.nan], [1, 3, 4])
-    assert row["remark"] == "2 pairs with finite values: not analysed"
+    assert row["remark"] == "pairs with finite values: 2; not analysed"
     assert row[list(COLUMNS[2:-1])].isna().all()
 
 
@@ -89,3 +89,23 @@ def test_units_do_not_matter_and_a_and_b_exchanged_change_the_sign(pairs, factor
     assert turned["bias"] == pytest.approx(-row["bias"], abs=1e-9)
     assert turned["upper_limit"] == pytest.approx(-row["lower_limit"], abs=1e-9)
     assert turned["outside"] == row["outside"]
+
+
+@pytest.mark.parametrize("factor", [2.0**-900, 2.0**900])
+def test_no_scale_is_too_small_or_too_large(factor):
+    a, b = np.array([1.0, 2, 3, 5]), np.array([2.0, 2, 4, 4])
+    row, scaled = of(a, b), of(a * factor, b * factor)
+    for name in ("mean", "bias", "sd", "lower_limit_lower", "upper_limit_upper", "repeatability"):
+        assert scaled[name] == row[name] * factor
+    for name in ("outside", "slope", "slope_p"):
+        assert scaled[name] == row[name]
+
+
+def test_many_features_at_once_are_each_as_alone():
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(0, 1, (2, 20, 3)) * np.array([1e-9, 1, 1e9])
+    together = bland_altman(a, b, list("fgh"))
+    for k in range(3):
+        alone = of(a[:, k], b[:, k])
+        for name in COLUMNS[1:-1]:
+            assert together.loc[k, name] == pytest.approx(alone[name], rel=1e-12), name
