@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -230,5 +231,11 @@ def _confounded_batches(table: StudyTable, features: FeatureTable) -> list[str]:
 def _without_icc(table: StudyTable, icc: Mapping[str, float] | None) -> list[str]:
     if icc is None:
         return []
-    lacking = [c for c in table.blocks["radiomics"] if base_feature(c) not in icc]
-    return [f"{len(lacking)} features are not in the ICC table: {', '.join(lacking[:_SHOWN])}"] if lacking else []
+    columns = table.blocks["radiomics"]
+    lacking = [c for c in columns if base_feature(c) not in icc]
+    undefined = [c for c in columns if math.isnan(icc.get(base_feature(c), 0.0))]
+    told = [
+        (lacking, "features are not in the ICC table"),
+        (undefined, "features have no ICC (an empty cell): they count as not reproducible"),
+    ]
+    return [f"{len(names)} {what}: {', '.join(names[:_SHOWN])}" for names, what in told if names]

@@ -222,6 +222,18 @@ def test_icc_filter_needs_a_table(tmp_path):
         run(tmp_path, preprocess={"min_icc": 0.75})
 
 
+def test_features_without_an_icc_are_named(tmp_path):
+    table = feature_table()
+    icc = dict.fromkeys(table.features, 0.95)
+    icc["original_firstorder_f2"] = np.nan
+    del icc["original_firstorder_f3"]
+    settings = quick_settings(preprocess={"min_icc": 0.75})
+    result = train(table, clinical_table(tmp_path), RESPONSE, settings, tmp_path / "model", icc=icc)
+    assert "1 features are not in the ICC table: original_firstorder_f3" in result.findings
+    told = "1 features have no ICC (an empty cell): they count as not reproducible: original_firstorder_f2"
+    assert told in result.findings
+
+
 def test_folds_are_kept_where_the_program_says(tmp_path):
     run(tmp_path)
     assert len(list((tmp_path / "model" / "folds").glob("*.json"))) == 2 * 3 * 4 + 2 * 3 + 2 * 3 + 1

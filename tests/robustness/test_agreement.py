@@ -51,7 +51,7 @@ def by_pingouin(values: np.ndarray) -> pd.DataFrame:
 
 @pytest.mark.parametrize(
     ("kind", "value", "lower", "upper"),
-    # As printed in the documentation of R's psych (function ICC, data sf): 2 digits for the coefficient and its upper
+    # As R's psych::ICC prints it for these data (sf in its documentation): 2 digits for the coefficient and its upper
     # limit, 3 for the lower one.
     [("icc_1_1", 0.17, -0.133, 0.72), ("icc_2_1", 0.29, 0.019, 0.76), ("icc_3_1", 0.71, 0.342, 0.95)],
 )
