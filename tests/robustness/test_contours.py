@@ -5,10 +5,16 @@ import pytest
 import SimpleITK as sitk
 from robustness.balls import ball
 
+from radiomics_talent.cohort.case import load_case
+from radiomics_talent.cohort.manifest import cohort_from_index, write_cohort
+from radiomics_talent.dicom.index import index_dicom
 from radiomics_talent.errors import MaskError
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels
 from radiomics_talent.robustness.contours import contour_neighbourhood, dice, recontoured, resized
+from radiomics_talent.robustness.noise import noise_sd_hu
+from radiomics_talent.robustness.slices import thicker
+from radiomics_talent.settings import ExtractionSettings
 
 
 def about(image, lesion, supervoxel_mm3=0.0, growth=0.3):
@@ -140,3 +146,23 @@ def test_a_real_lesion_is_redrawn(shared_data):
     near = about(image, lesion, 250.0)
     scores = [dice(lesion, recontoured(near, lesion, np.random.default_rng(seed))) for seed in range(20)]
     assert 0.85 < np.mean(scores) < 0.99
+
+
+@pytest.mark.slow
+def test_a_sarcoma_is_resized_redrawn_and_sliced_thicker(sts_root, tmp_path):
+    cohort = write_cohort(cohort_from_index(index_dicom(sts_root / "STS_001"), tmp_path / "c.csv"), tmp_path / "c.csv")
+    case = load_case(cohort.lesions[0], ExtractionSettings.from_yaml("talent-ct"))
+    image, lesion = case.image, case.voxels
+    grid = lesion.geometry
+    # A soft kernel and slices of 3.27 mm.
+    assert 3 < noise_sd_hu(sitk.GetArrayFromImage(lesion.box.padded((20, 20, 6), grid.size).cut(image))) < 20
+    near = about(image, lesion, 250.0)
+    larger = resized(near, 0.2, np.random.default_rng(0))
+    assert larger.count == round(lesion.count * 1.2)
+    drawn = recontoured(near, larger, np.random.default_rng(0))
+    assert drawn.count == pytest.approx(larger.count, rel=0.05)
+    assert 0.88 < dice(larger, drawn) < 0.98
+    thick, found = thicker(image, drawn, 5.0, 0.4)
+    assert found.geometry == Geometry.of(thick)
+    volumes = [x.count * x.geometry.voxel_volume_mm3 for x in (drawn, found)]
+    assert volumes[1] == pytest.approx(volumes[0], rel=0.03)
