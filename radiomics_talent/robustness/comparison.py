@@ -4,6 +4,7 @@
 
     OUT/stability.csv     every statistic of agreement by feature
     OUT/icc.csv           one statistic by feature, which ``train --icc`` reads
+    OUT/versions.parquet  the values of the pairs (and .csv): chain ``original`` is A, ``A-B`` is B
     OUT/bland_altman.csv  differences B - A by feature
     OUT/masks.csv         overlap and surface distances by pair; absent where masks were not compared
     OUT/batches.csv       share of variance by scanner, kernel, slice thickness, ..., before and after ComBat
@@ -14,19 +15,19 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from radiomics_talent import __version__
 from radiomics_talent.errors import ConfigError
 from radiomics_talent.extraction.provenance import installed_version, seen_from
-from radiomics_talent.extraction.store import write_record, write_rows
+from radiomics_talent.extraction.store import write_record
+from radiomics_talent.modelling.record import write_frame
 from radiomics_talent.robustness.batch_shares import batch_shares
 from radiomics_talent.robustness.bland_altman import bland_altman
 from radiomics_talent.robustness.mask_agreement import compare_masks
 from radiomics_talent.robustness.pairing import CHAIN, SAME_LESION, pair_tables, read_measured
-from radiomics_talent.robustness.stability import icc_table, stability, stable_shares, write_stability
+from radiomics_talent.robustness.stability import icc_table, stability, stable_shares
 from radiomics_talent.robustness_settings import StabilitySettings
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 COMMAND = "robustness compare"
 RECORD = "comparison.json"
 OUTPUTS = (
-    "stability.csv", "icc.csv", "bland_altman.csv", "masks.csv", "batches.csv", "unpaired.csv", "report.html", RECORD,
+    "stability.csv", "icc.csv", "versions.parquet", "versions.csv", "bland_altman.csv", "masks.csv", "batches.csv",
+    "unpaired.csv", "report.html", RECORD,
 )  # fmt: skip
 """What a comparison leaves in its folder, its page among it."""
 _DEPENDS_ON = ("numpy", "scipy", "pandas", "scikit-learn", "combatlearn", "SimpleITK")
@@ -181,13 +183,14 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
         for name in OUTPUTS:
             if name != RECORD:
                 (out / name).unlink(missing_ok=True)
-        write_stability(comparison.stability, out / "stability.csv")
-        write_stability(comparison.icc, out / "icc.csv")
-        _write_frame(out / "bland_altman.csv", comparison.bland_altman)
+        write_frame(out / "stability.csv", comparison.stability)
+        write_frame(out / "icc.csv", comparison.icc)
+        comparison.pairs.as_versions().write(out)
+        write_frame(out / "bland_altman.csv", comparison.bland_altman)
         if comparison.masks is not None:
-            _write_frame(out / "masks.csv", comparison.masks)
-        _write_frame(out / "batches.csv", comparison.batches)
-        _write_frame(out / "unpaired.csv", comparison.pairs.unpaired)
+            write_frame(out / "masks.csv", comparison.masks)
+        write_frame(out / "batches.csv", comparison.batches)
+        write_frame(out / "unpaired.csv", comparison.pairs.unpaired)
         write_record(out / RECORD, comparison_record(comparison, out))
     except OSError as error:
         raise ConfigError(
@@ -235,16 +238,3 @@ def _is_ours(out: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(record, dict) and record.get("command") == COMMAND
-
-
-def _write_frame(path: Path, frame: pd.DataFrame) -> None:
-    write_rows(path, list(frame.columns), ([_cell(v) for v in row] for row in frame.itertuples(index=False, name=None)))
-
-
-def _cell(value: object) -> object:
-    """Return a number in full, and nothing for one that is not there."""
-    if not isinstance(value, float):
-        return value
-    if math.isnan(value):
-        return ""
-    return int(value) if value.is_integer() and abs(value) < 2**53 else repr(float(value))

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from radiomics_talent.extraction.provenance import mask_sha256
-from radiomics_talent.extraction.store import told, write_record, write_rows
+from radiomics_talent.extraction.store import told, write_record
 from radiomics_talent.features import engine
-from radiomics_talent.modelling.record import plain_record
+from radiomics_talent.modelling.record import plain_record, write_frame
 from radiomics_talent.robustness.controls import controlled
 from radiomics_talent.robustness.draws import own_generator
 from radiomics_talent.robustness.version_run import run_versions
@@ -176,7 +176,7 @@ def run_controls(  # noqa: PLR0913  # arguments beside the settings are keywords
 
         of_controls = {name: table.as_features(name) for name in controls.controls}
         effects = control_effects(table.as_features(), of_controls)
-        write_frame(effects, folder.path / "effects.csv")
+        write_frame(folder.path / "effects.csv", effects)
         found.append((folder, effects))
 
     run = run_versions(
@@ -200,15 +200,9 @@ def run_controls(  # noqa: PLR0913  # arguments beside the settings are keywords
             jobs=jobs,
             progress=model_progress,
         )
-        write_frame(report.frame(), folder.path / "controls.csv")
+        write_frame(folder.path / "controls.csv", report.frame())
         write_record(folder.path / "controls.json", _record(report, question))
     return ControlResult(run, controls, effects, report)
-
-
-def write_frame(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV with the shortest decimals that give its numbers back; an empty cell is NaN."""
-    cells = [["" if cell != cell else cell for cell in row] for row in frame.itertuples(index=False, name=None)]  # noqa: PLR0124  # NaN
-    write_rows(path, list(frame.columns), cells)
 
 
 def _record(report: ControlReport, question: Question) -> dict[str, Any]:

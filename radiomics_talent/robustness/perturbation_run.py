@@ -93,11 +93,11 @@ def run_perturbations(
     found: list[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]] = []
 
     def finish(folder: RunFolder, table: VersionTable) -> None:
+        from radiomics_talent.modelling.record import write_frame  # noqa: PLC0415  # pandas
         from radiomics_talent.robustness.stability import (  # noqa: PLC0415  # SciPy's statistics: wanted at the end
             icc_table,
             stability,
             stable_shares,
-            write_stability,
         )
 
         decides = perturbations.stability
@@ -108,8 +108,8 @@ def run_perturbations(
         names = [field.name for field in fields(Version)]
         rows = [v for chain in perturbations.chains for v in draw_versions(perturbations, chain)]
         write_rows(folder.path / "perturbations.csv", names, [[getattr(v, name) for name in names] for v in rows])
-        write_stability(by_chain, folder.path / "stability.csv")
-        write_stability(icc, folder.path / "icc.csv")
+        write_frame(folder.path / "stability.csv", by_chain)
+        write_frame(folder.path / "icc.csv", icc)
 
     plan = Perturbations(perturbations)
     run = run_versions(

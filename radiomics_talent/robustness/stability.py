@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
@@ -13,8 +12,6 @@ import pandas as pd
 from radiomics_talent.cohort.spreadsheet import number, read_sheet
 from radiomics_talent.errors import ConfigError, TableError
 from radiomics_talent.feature_dictionary import ColumnName
-from radiomics_talent.features.cells import escape_cell
-from radiomics_talent.features.whole_files import replacing
 from radiomics_talent.robustness.agreement import agreement
 from radiomics_talent.robustness_settings import Statistic
 
@@ -202,19 +199,8 @@ def set_agreement(one: pd.DataFrame, other: pd.DataFrame, threshold: float) -> S
     )
 
 
-def write_stability(table: pd.DataFrame, path: Path) -> None:
-    """Write a table of `stability`, `icc_table` or `stable_shares` as CSV, whole or not at all.
-
-    Floats keep every digit; NaN is an empty cell.
-    """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table.columns)
-        writer.writerows([_cell(cell) for cell in row] for row in table.itertuples(index=False, name=None))
-
-
 def read_stability(path: Path) -> pd.DataFrame:
-    """Read what `write_stability` wrote of `stability` or `icc_table`.
+    """Read what `radiomics_talent.modelling.record.write_frame` wrote of `stability` or `icc_table`.
 
     Raises
     ------
@@ -269,12 +255,6 @@ def _checked(statistic: Statistic) -> str:
     if statistic not in get_args(Statistic):
         raise ConfigError(f"statistic {statistic!r} is not known; expected one of {', '.join(get_args(Statistic))}")
     return statistic
-
-
-def _cell(cell: object) -> str:
-    if isinstance(cell, float):
-        return "" if math.isnan(cell) else repr(float(cell))
-    return escape_cell(str(cell))
 
 
 def _parsed(name: str, cells: list[str], rows: list[int], path: Path) -> NDArray[np.float64] | NDArray[np.int64]:

@@ -16,7 +16,8 @@ from radiomics_talent.robustness import comparison as module
 from radiomics_talent.robustness.agreement import agreement
 from radiomics_talent.robustness.comparison import compare, write_comparison
 
-ALWAYS = {"stability.csv", "icc.csv", "bland_altman.csv", "batches.csv", "unpaired.csv", "comparison.json"}
+VALUES = {"versions.parquet", "versions.csv"}
+ALWAYS = VALUES | {"stability.csv", "icc.csv", "bland_altman.csv", "batches.csv", "unpaired.csv", "comparison.json"}
 
 
 @pytest.fixture
@@ -118,15 +119,19 @@ def test_a_comparison_that_was_stopped_says_so_and_can_be_repeated(tables, tmp_p
     found, out = compare(*tables), tmp_path / "out"
     write_comparison(found, out)
 
-    def fail(*_):
-        raise OSError(28, "No space left on device")
+    write_frame = module.write_frame
+
+    def fail(path, frame):
+        if path.name == "bland_altman.csv":
+            raise OSError(28, "No space left on device")
+        write_frame(path, frame)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_write_frame", fail)
+        patch.setattr(module, "write_frame", fail)
         with pytest.raises(ConfigError, match="cannot be written: No space left on device"):
             write_comparison(found, out)
     assert json.loads((out / "comparison.json").read_text())["complete"] is False
-    assert names(out) == {"stability.csv", "icc.csv", "comparison.json"}
+    assert names(out) == {"stability.csv", "icc.csv", "versions.parquet", "versions.csv", "comparison.json"}
     write_comparison(found, out)
     assert names(out) == ALWAYS
 

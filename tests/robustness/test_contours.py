@@ -120,6 +120,17 @@ def test_a_small_lesion_never_vanishes():
     assert min(scores) > 0.6
 
 
+def test_a_lesion_of_five_voxels_never_vanishes():
+    rng = np.random.default_rng(0)
+    image = sitk.GetImageFromArray(rng.normal(60, 20, (9, 24, 24)).round().astype(np.int16))
+    mask = np.zeros((9, 24, 24), bool)
+    mask[4, 10:12, 10:12] = mask[5, 10, 10] = True
+    lesion = LesionVoxels.of(mask, Geometry.of(image))
+    near = about(image, lesion, 250.0)
+    counts = [recontoured(near, lesion, np.random.default_rng(seed)).count for seed in range(100)]
+    assert min(counts) > 0
+
+
 def test_a_resized_lesion_can_be_redrawn():
     image, lesion = ball(24.0)
     near = about(image, lesion, 250.0)

@@ -10,6 +10,7 @@ import pytest
 
 from radiomics_talent.errors import ConfigError, TableError
 from radiomics_talent.features.table import KEY_COLUMNS
+from radiomics_talent.modelling.record import write_frame
 from radiomics_talent.modelling.selection import FeatureFilter
 from radiomics_talent.modelling.tables import read_icc
 from radiomics_talent.robustness.agreement import agreement
@@ -22,7 +23,6 @@ from radiomics_talent.robustness.stability import (
     set_agreement,
     stability,
     stable_shares,
-    write_stability,
 )
 from radiomics_talent.robustness.versions import VersionTable
 
@@ -150,7 +150,7 @@ def test_a_statistic_that_is_not_known_is_refused(table):
 
 def test_the_icc_table_is_one_that_train_reads(table, tmp_path):
     icc = icc_table(table, "combined", "icc_1_1")
-    write_stability(icc, tmp_path / "icc.csv")
+    write_frame(tmp_path / "icc.csv", icc)
     read = read_icc(tmp_path / "icc.csv")
     assert list(read) == list(FEATURES)
     np.testing.assert_array_equal(list(read.values()), icc["icc"])
@@ -211,18 +211,18 @@ def test_a_feature_that_is_there_twice_is_refused():
 
 
 def test_the_file_keeps_every_digit(table, tmp_path):
-    write_stability(table, tmp_path / "stability.csv")
+    write_frame(tmp_path / "stability.csv", table)
     pd.testing.assert_frame_equal(read_stability(tmp_path / "stability.csv"), table, check_exact=True)
 
 
 def test_the_file_of_the_icc_table_is_read_as_well(table, tmp_path):
     icc = icc_table(table, "noise", "icc_3_1")
-    write_stability(icc, tmp_path / "icc.csv")
+    write_frame(tmp_path / "icc.csv", icc)
     pd.testing.assert_frame_equal(read_stability(tmp_path / "icc.csv"), icc, check_exact=True)
 
 
 def test_nan_is_an_empty_cell(table, tmp_path):
-    write_stability(icc_table(table, "combined", "icc_1_1"), tmp_path / "icc.csv")
+    write_frame(tmp_path / "icc.csv", icc_table(table, "combined", "icc_1_1"))
     lines = (tmp_path / "icc.csv").read_text().splitlines()
     assert lines[0] == ",".join(ICC_COLUMNS)
     assert lines[1 + CONSTANT].startswith(f"{FEATURES[CONSTANT]},,,,8,6,constant: ")
