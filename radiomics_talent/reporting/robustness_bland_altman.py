@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from radiomics_talent.feature_dictionary import ColumnName, definitions
 from radiomics_talent.reporting.extraction_figures import Plate, plate
-from radiomics_talent.reporting.robustness_agreement import number
-from radiomics_talent.reporting.robustness_compare_figures import draw_bland_altman
+from radiomics_talent.reporting.robustness_compare_figures import draw_bland_altman, readable
 from radiomics_talent.reporting.robustness_folder import damaged, read_table
+from radiomics_talent.robustness.versions import read_versions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
     from radiomics_talent.reporting.robustness_agreement import Agreed
 
-PAIRS = "pairs.parquet"
-"""Values of the pairs: patient_id, lesion_id, ``side`` ('A' or 'B'), and a column a feature."""
+PAIRS = "versions.parquet"
+"""Values of the pairs: A as the original, B as the one version of its one chain."""
 _LINES = tuple(f"{name}{end}" for name in ("bias", "lower_limit", "upper_limit") for end in ("", "_lower", "_upper"))
 _NUMBERS = ("n_pairs", "mean", *_LINES, "sd", "outside", "slope", "slope_p", "repeatability")
 _VOLUMES = ("MeshVolume", "VoxelVolume")
@@ -58,26 +59,23 @@ def bland_altman_plates(run: Path, analysed: pd.DataFrame, found: Agreed) -> tup
 
     Raises
     ------
-    ConfigError
+    ConfigError, TableError
         The values of the pairs are damaged.
     """
     if not (run / PAIRS).is_file():
         return [], f"The values of the pairs are not in the folder ({PAIRS}), so that they cannot be drawn."
-    try:
-        pairs = pd.read_parquet(run / PAIRS, engine="pyarrow")
-        sides = [pairs.loc[pairs["side"] == side].reset_index(drop=True) for side in ("A", "B")]
-    except (OSError, ValueError, KeyError) as error:
-        raise damaged(run / PAIRS) from error
-    if len(sides[0]) != len(sides[1]):
+    pairs = read_versions(run / PAIRS)
+    if len(pairs.chains) != 1:
         raise damaged(run / PAIRS)
-    rows = analysed.set_index("feature")
+    a, b = pairs.original, next(iter(pairs.chains.values()))[:, 0, :]
+    place = {name: i for i, name in enumerate(pairs.features)}
+    rows = {str(row["feature"]): row for row in analysed.to_dict("records")}
     plates = []
     for why, feature in _chosen(found):
-        if feature not in rows.index or feature not in pairs.columns:
+        if feature not in rows or feature not in place:
             continue
-        row = {name: float(rows.loc[feature, name]) for name in _NUMBERS}
-        a, b = (side[feature].to_numpy(np.float64) for side in sides)
-        plates.append(_plate(feature, why, a, b, row))
+        column = place[feature]
+        plates.append(_plate(feature, why, a[:, column], b[:, column], rows[feature]))
     return plates, "" if plates else "No feature of the pairs can be drawn."
 
 
@@ -89,7 +87,7 @@ def bland_altman_rows(analysed: pd.DataFrame) -> list[tuple[str, list[str], str]
             [
                 _interval(row, "bias"), _interval(row, "lower_limit"), _interval(row, "upper_limit"),
                 "–" if np.isnan(row["outside"]) else f"{row['outside']:.0%}",
-                _short(row["slope_p"], 2), _short(row["repeatability"], 4),
+                readable(row["slope_p"], 2), readable(row["repeatability"], 4),
             ],
             str(row["remark"]),
         )
@@ -113,7 +111,7 @@ def _chosen(found: Agreed) -> list[tuple[str, str]]:
     return chosen
 
 
-def _plate(feature: str, why: str, a: np.ndarray, b: np.ndarray, row: dict[str, float]) -> Plate:
+def _plate(feature: str, why: str, a: np.ndarray, b: np.ndarray, row: dict[Any, Any]) -> Plate:
     n = int((np.isfinite(a) & np.isfinite(b)).sum())
     bias, low, high = (_interval(row, name) for name in ("bias", "lower_limit", "upper_limit"))
     figure = draw_bland_altman(a, b, row, _unit(feature))
@@ -142,11 +140,7 @@ def _feature(column: str) -> tuple[str, str]:
     return name.feature_class, name.feature
 
 
-def _interval(row: dict[str, float], name: str) -> str:
+def _interval(row: dict[Any, Any], name: str) -> str:
     if np.isnan(row[name]):
         return "–"
-    return f"{_short(row[name])} ({_short(row[f'{name}_lower'])} to {_short(row[f'{name}_upper'])})"
-
-
-def _short(value: float, digits: int = 3) -> str:
-    return number(value, 0) if np.isnan(value) else f"{value:.{digits}g}"
+    return f"{readable(row[name])} ({readable(row[f'{name}_lower'])} to {readable(row[f'{name}_upper'])})"

@@ -43,7 +43,7 @@ def draw_bland_altman(a: NDArray[np.float64], b: NDArray[np.float64], row: Mappi
         axes.axhspan(row[f"{name}_lower"], row[f"{name}_upper"], color=colour, alpha=0.13, linewidth=0, zorder=0)
         axes.axhline(row[name], color=colour, linewidth=1.3, linestyle=dash, zorder=1)
         axes.annotate(
-            f"{row[name]:.3g}", (1.0, row[name]), xycoords=("axes fraction", "data"), xytext=(3, 0),
+            readable(row[name]), (1.0, row[name]), xycoords=("axes fraction", "data"), xytext=(3, 0),
             textcoords="offset points", va="center", fontsize=7.5, color=colour, annotation_clip=False,
         )  # fmt: skip
     axes.scatter(a / 2 + b / 2, b - a, s=16, color="#222222", alpha=0.7, linewidths=0, zorder=3)
@@ -52,8 +52,16 @@ def draw_bland_altman(a: NDArray[np.float64], b: NDArray[np.float64], row: Mappi
     axes.set_ylabel(f"B − A{in_unit}", fontsize=8)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(5))
+        axis.get_offset_text().set_fontsize(8)
     axes.ticklabel_format(style="sci", scilimits=(-3, 5))
     return figure
+
+
+def readable(value: float, digits: int = 3) -> str:
+    """Return a number of any size in few characters: thousands in full, a dash for NaN."""
+    if np.isnan(value):
+        return "–"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.{digits}g}"
 
 
 def draw_masks(panels: Sequence[tuple[str, NDArray[np.float64]]]) -> Figure:
@@ -94,8 +102,8 @@ def draw_batches(
     """
     figure, axes = empty_axes(6.4, 1.1 + 0.36 * max(2, len(names)))
     axes.tick_params(labelsize=8)
-    for y, values in enumerate(zip(before, after, strict=True)):
-        axes.plot([100 * v for v in values], [y, y], color="#bbbbbb", linewidth=2, zorder=1)
+    for y, ends in enumerate(zip(before, after, strict=True)):
+        axes.plot([100 * v for v in ends], [y, y], color="#bbbbbb", linewidth=2, zorder=1)
     y_all = np.arange(len(names))
     for values, label, marker, colour in (
         (before, "before ComBat", "o", PALETTE[1]),

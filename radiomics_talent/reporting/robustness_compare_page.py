@@ -233,8 +233,8 @@ def _methods(record: dict[str, Any], found: Agreed, masks: pd.DataFrame | None) 
         ),
         (
             f"Features of at least {found.levels.good:g} were called good, of at least {found.levels.excellent:g} "
-            f"excellent (3): {found.n_good:,} and {found.count('excellent'):,}; {found.count('not defined'):,} were not "
-            "defined."
+            f"excellent (3): {found.n_good:,} and {found.count('excellent'):,}; "
+            f"{found.count('not defined'):,} were not defined."
         ),
         "Differences B − A were analysed by bias and 95 % limits of agreement (4).",
     ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from radiomics_talent.errors import ConfigError
@@ -37,7 +38,7 @@ def kind_of(run: Path) -> Kind:
             command = str(read_record(run / name).get("command", "extract"))
             first, _, kind = command.partition(" ")
             if first == "robustness" and kind in _RECORDS:
-                return cast("Kind", kind)
+                return kind
             raise ConfigError(
                 f"is a folder of {command}, expected one of robustness perturb, compare or controls", where=str(run)
             )
@@ -117,9 +118,9 @@ def read_table(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> pd.D
         raise ConfigError(f"lacks the column {absent[0]!r}; repeat the command that made it", where=str(path))
     try:
         for name in frame.columns:
-            frame[name] = (
-                pd.to_numeric(frame[name].replace("", "nan")) if name in numbers else frame[name].map(unescape_cell)
-            )
+            cells = frame[name]
+            is_number = name in numbers
+            frame[name] = cells.where(cells != "").astype(np.float64) if is_number else cells.map(unescape_cell)
     except ValueError as error:
         raise damaged(path) from error
     return frame

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from radiomics_talent.reporting.robustness_agreement import Agreed
 
@@ -97,7 +98,7 @@ def _by_image_type(found: Agreed, types: Sequence[str]) -> list[tuple[str, Plate
     return plates
 
 
-def _plate(figure: figures.Figure, values: np.ndarray, found: Agreed, rows: str, columns: str) -> Plate:
+def _plate(figure: Figure, values: np.ndarray, found: Agreed, rows: str, columns: str) -> Plate:
     levels, known = found.levels, values[np.isfinite(values)]
     n_undefined = values.size - known.size
     alt = (

@@ -142,9 +142,9 @@ def _sentences(found: Agreed, settings: PerturbationSettings) -> list[str]:
     said = [
         (
             f"Of {words.counted(n, 'feature')}, {found.n_good:,} reach {words.statistic_name(decides.statistic)} of at "
-            f"least {decides.good:g}, {found.count('excellent'):,} of them at least {decides.excellent:g}, in the chain "
-            f"{decides.chain} ({settings.chains[decides.chain].versions} versions of each lesion, beside the lesion as it "
-            "is)."
+            f"least {decides.good:g}, {found.count('excellent'):,} of them at least {decides.excellent:g}, in the "
+            f"chain {decides.chain} ({settings.chains[decides.chain].versions} versions of each lesion, beside the "
+            "lesion as it is)."
         )
     ]
     if undefined := found.count("not defined"):
