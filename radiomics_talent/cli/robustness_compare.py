@@ -43,12 +43,14 @@ def robustness_compare(
 
     Writes into DIR: stability.csv (every statistic by feature), icc.csv (for `train --icc`), bland_altman.csv
     (differences B - A), masks.csv (overlap and surface distances), batches.csv (variance by scanner, kernel, ... before
-    and after ComBat), unpaired.csv and comparison.json. Tables extracted with other settings or versions are refused.
-    Exit code 0: all well; 1: masks of a pair could not be read; 2: wrong usage, or A and B cannot be compared.
+    and after ComBat), versions.parquet and versions.csv (the values of the pairs), unpaired.csv, comparison.json and
+    report.html. Tables extracted with other settings or versions are refused. Exit code 0: all well; 1: masks of a pair
+    could not be read; 2: wrong usage, or A and B cannot be compared.
 
     Example: radiomics-talent robustness compare run1 run2 --out agreement
     """
     from radiomics_talent.cli.progress import progress
+    from radiomics_talent.reporting.robustness_page import write_robustness_page
     from radiomics_talent.robustness.comparison import check_out, compare, write_comparison
 
     check_out(out)
@@ -56,6 +58,7 @@ def robustness_compare(
     with progress("comparing masks", "pairs") as bar:
         found = compare(a, b, by=columns, statistic=_known(statistic), masks=not no_masks, progress=bar)
     write_comparison(found, out)
+    write_robustness_page(out, out / "report.html")
     typer.echo(_json(found) if as_json else _text(found, out))
     if found.n_unreadable:
         raise typer.Exit(1)
