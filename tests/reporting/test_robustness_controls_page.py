@@ -1,0 +1,65 @@
+"""What the page of robustness controls says: verdict, models, effects, definitions."""
+
+import re
+
+from reporting.robustness_folders import controls_folder, section, write_failures
+
+from radiomics_talent.reporting.robustness_page import write_robustness_page
+
+
+def page_of(run):
+    write_robustness_page(run, run / "report.html")
+    return (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_verdict_comes_first(tmp_path):
+    text = section(page_of(controls_folder(tmp_path / "run")), "summary")
+    assert text.index("Texture carries signal among 7 patients.") < text.index("<strong>")
+    assert "one finding" in text
+
+
+def test_every_model_has_its_figures(tmp_path):
+    text = section(page_of(controls_folder(tmp_path / "run")), "models")
+    rows = re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td>(.*?)</tr>", text)
+    assert [r[:2] for r in rows] == [
+        ("original", "all features"), ("original", "texture"), ("roi shuffled", "all features"),
+        ("roi shuffled", "shape"),
+    ]  # fmt: skip
+    assert "0.800 (0.700 to 0.900)" in rows[0][2]
+    assert "0.300 (interval not defined)" in rows[2][2]
+    assert "unchanged" in rows[3][2]
+    assert "Dots with whiskers, AUC. original, all features: 0.800" in text
+
+
+def test_without_a_question_there_is_no_verdict(tmp_path):
+    text = page_of(controls_folder(tmp_path / "run", models=False))
+    assert "No model was asked for (--clinical), so there is no verdict" in section(text, "summary")
+    assert "<img" not in section(text, "models")
+    assert "<img" in section(text, "effects")
+
+
+def test_effects_are_told_by_control_and_kind(tmp_path):
+    text = section(page_of(controls_folder(tmp_path / "run")), "effects")
+    assert "roi shuffled, texture: 100% changed, Spearman 0.38" in text
+    assert "surroundings noise, texture: 0% changed, Spearman not defined" in text
+    assert re.findall(r'<td class="feature">(.*?)</td>', text) == ["original_glcm_Idm", "original_glcm_Contrast"]
+
+
+def test_controls_are_defined_in_words(tmp_path):
+    text = section(page_of(controls_folder(tmp_path / "run")), "controls")
+    assert "exchanged: its histogram stays, its texture goes" in text
+    assert "20 mm" in text
+    assert "roi noise" not in text
+
+
+def test_failures_are_listed(tmp_path):
+    run = controls_folder(tmp_path / "run")
+    write_failures(run, [("3", "p2", "L", "mask", "too small")])
+    assert "too small" in section(page_of(run), "failures")
+
+
+def test_methods_cite_readii_and_welch(tmp_path):
+    text = section(page_of(controls_folder(tmp_path / "run")), "methods")
+    assert "For response, the same model was cross-validated" in text
+    assert "Radiother Oncol 2019;130:2" in text
+    assert "READII" in text
