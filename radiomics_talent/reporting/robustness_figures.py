@@ -82,8 +82,8 @@ def draw_heat_map(
     n_panels = 1 if len(rows) <= _MOST_IN_ONE_PANEL else 2
     size = -(-len(rows) // n_panels)
     height = 1.35 + 0.055 * max(map(len, columns)) + _ROW_IN * size
-    width = WIDTH_IN if n_panels == 2 else min(WIDTH_IN, 3.4 + 0.42 * len(columns))
-    figure = Figure(figsize=(max(width, 6.2), height), facecolor="white", layout="constrained")
+    width = max(6.2, min(WIDTH_IN, n_panels * (2.4 + 0.34 * len(columns))))
+    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, n_panels, squeeze=False)[0]
     colours = ListedColormap([colormaps["cividis"](x) for x in (0.0, 0.28, 0.52, 0.8, 1.0)])
@@ -224,6 +224,7 @@ def _draw_intervals(
     verdicts: Sequence[str], *, upright: bool,
 ) -> None:  # fmt: skip
     place = np.arange(len(value))
+    width = max(0.35, min(1.0, 200 / len(value)))  # many lines side by side would be one area
     for name, marker in _MARKERS.items():
         rows = np.array([v == name for v in verdicts], dtype=np.bool_)
         if not rows.any():
@@ -231,8 +232,8 @@ def _draw_intervals(
         lines, points = (
             (axes.vlines, (place[rows], value[rows])) if upright else (axes.hlines, (value[rows], place[rows]))
         )
-        lines(place[rows], low[rows], high[rows], color=COLOURS[name], linewidth=1.0, alpha=0.75)
-        axes.plot(*points, marker, color=COLOURS[name], markersize=3.2, zorder=3)
+        lines(place[rows], low[rows], high[rows], color=COLOURS[name], linewidth=width, alpha=0.75)
+        axes.plot(*points, marker, color=COLOURS[name], markersize=3.2 if width == 1 else 1.6, zorder=3)
 
 
 def _verdict_legend(figure: Figure, verdicts: Sequence[str]) -> None:
