@@ -37,22 +37,24 @@ def noise_sd_hu(image_zyx: NDArray[np.generic]) -> float:
     -------
     float
         HU. Of the voxels whose whole filter lies in soft tissue (-200 to 300 HU); where those are fewer
-        than 500, of all voxels but those whose filter sees one value only, as in air that is cut off; 0 for a constant
-        image, and for slices of fewer pixels than the filter is long.
+        than 500, of all voxels but those whose filter sees one value only, as in air that is cut off. Filters that meet
+        NaN or infinity do not count. 0 for a constant image, and for slices of fewer pixels than the filter is long.
     """
     filter_high = np.asarray(pywt.Wavelet("coif1").dec_hi)
     reach = len(filter_high)
-    if min(image_zyx.shape[1:]) < reach:
+    finite = np.isfinite(image_zyx)
+    if min(image_zyx.shape[1:]) < reach or not finite.any():
         return 0.0
     values = image_zyx.astype(np.float64)
-    values -= (level := np.median(values))  # the filter sums to zero but for rounding
+    values -= (level := np.median(values[finite]))  # the filter sums to zero but for rounding
+    values[~finite] = 0.0
     detail = ndimage.correlate1d(ndimage.correlate1d(values, filter_high, axis=1), filter_high, axis=2)
     low, high = SOFT_TISSUE_HU[0] - level, SOFT_TISSUE_HU[1] - level
-    seen = (values >= low) & (values <= high)
-    seen = ndimage.minimum_filter(seen, size=(1, reach, reach))
+    size = (1, reach, reach)
+    seen = ndimage.minimum_filter(finite & (values >= low) & (values <= high), size=size)
     if np.count_nonzero(seen) < _FEWEST_VOXELS:
-        size = (1, reach, reach)
         seen = ndimage.maximum_filter(values, size=size) > ndimage.minimum_filter(values, size=size)
+        seen &= ndimage.minimum_filter(finite, size=size)
         if not seen.any():
             return 0.0
     chosen = detail[seen]
