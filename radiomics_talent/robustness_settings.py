@@ -114,6 +114,8 @@ class PerturbationSettings(_HashedSettings):
 
     @model_validator(mode="after")
     def _decides_by_a_chain(self) -> Self:
+        if "original" in self.chains:
+            raise ValueError("original names the lesion as it is in every table: give the chain another name")
         if self.stability.chain not in self.chains:
             raise ValueError(f"stability.chain {self.stability.chain!r} is none of the chains ({', '.join(self.chains)})")
         return self

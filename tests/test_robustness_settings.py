@@ -34,6 +34,10 @@ def test_every_preset_of_controls_loads(name):
         ({"chains": {"mine": {"steps": ["turn"]}}}, r"chains\.mine\.steps\.0: .*rotation"),
         ({"chains": {"mine": {"steps": ["rotation"]}}}, "stability.chain 'combined' is none of the chains"),
         ({"chains": {"combined": {"steps": ["rotation"], "versions": 1}}}, "greater than or equal to 2"),
+        (
+            {"chains": {"original": {"steps": ["noise"]}}, "stability": {"chain": "original"}},
+            "original names the lesion as it is",
+        ),
         ({"strengths": {"volume_change": 1.5}}, "strengths.volume_change"),
         ({"strength": {}}, "unknown key strength; did you mean strengths"),
         ({"stability": {"good": 0.9, "excellent": 0.75}}, "good .0.9. is less than excellent .0.75"),

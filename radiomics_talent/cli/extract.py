@@ -11,10 +11,9 @@ import typer
 
 from radiomics_talent.cli.compilation import compile_engine
 from radiomics_talent.cli.jobs import usable_cpus
+from radiomics_talent.cli.reviewed import lesions_of, rejection_lines, rejection_record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from radiomics_talent.cohort.manifest import CohortTable
     from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.plan import Plan
@@ -74,7 +73,7 @@ def extract(
     settings = with_engine(ExtractionSettings.from_yaml(config), engine)
     if out is None and not dry_run:
         raise ConfigError("--out is missing; name the run folder, or ask for --dry-run")
-    table, excluded = _lesions(cohort, reviewed=reviewed)
+    table, excluded = lesions_of(cohort, reviewed=reviewed)
     compile_engine(settings)
     if dry_run:
         _dry_run(table, excluded, settings, jobs or usable_cpus(), timeout or None, as_json=as_json)
@@ -106,22 +105,11 @@ def extract(
     except RunFolderError as error:
         raise ConfigError(error.message, where=error.where) from error
     if as_json:
-        typer.echo(_as_json(_run_record(result) | _rejection_record(excluded)))
+        typer.echo(_as_json(_run_record(result) | rejection_record(excluded)))
     else:
-        typer.echo("\n".join([_run_text(result), *_rejection_lines(excluded, result.out)]))
+        typer.echo("\n".join([_run_text(result), *rejection_lines(excluded, result.out)]))
     if result.failures:
         raise typer.Exit(1)
-
-
-def _lesions(cohort: Path, *, reviewed: bool) -> tuple[CohortTable, tuple[Excluded, ...] | None]:
-    from radiomics_talent.cohort.manifest import load_cohort
-
-    table = load_cohort(cohort)
-    if not reviewed:
-        return table, None
-    from radiomics_talent.cohort.review import apply_review, load_review, review_path
-
-    return apply_review(table, load_review(review_path(cohort)))
 
 
 def _dry_run(
@@ -136,40 +124,19 @@ def _dry_run(
     from dataclasses import replace
 
     from radiomics_talent.cli.progress import progress
+    from radiomics_talent.extraction.cohort_work import with_unreviewed
     from radiomics_talent.extraction.plan import plan_extraction
-    from radiomics_talent.extraction.run import with_unreviewed
 
     with progress("reading", "lesions") as bar:
         plan = plan_extraction(table, settings, jobs=jobs, timeout_s=timeout_s, progress=lambda p: bar(p.done, p.total))
     plan = replace(plan, lesions=tuple(with_unreviewed(plan.lesions, excluded or ())))
     if as_json:
         record = _plan_record(plan) | {"cohort_findings": _plain(table.findings)}
-        typer.echo(_as_json(record | _rejection_record(excluded)))
+        typer.echo(_as_json(record | rejection_record(excluded)))
     else:
-        typer.echo("\n".join([*_sentences(table.findings), _plan_text(plan), *_rejection_lines(excluded, None)]))
+        typer.echo("\n".join([*_sentences(table.findings), _plan_text(plan), *rejection_lines(excluded, None)]))
     if plan.failures:
         raise typer.Exit(1)
-
-
-def _rejection_lines(excluded: Sequence[Excluded] | None, out: Path | None) -> list[str]:
-    if excluded is None:
-        return []
-    rejected = [one for one in excluded if one.reason == "rejected"]
-    where = f", see {out / 'excluded.csv'}" if out is not None and rejected else ""
-    lines = [f"{len(rejected)} left out: rejected in the review{where}"]
-    lines += [
-        f"  row {one.lesion.row} ({one.lesion.key}): {one.verdict.comment if one.verdict else ''}".rstrip(": ")
-        for one in rejected[:_MOST_SENTENCES]
-    ]
-    return lines + ([f"  and {len(rejected) - _MOST_SENTENCES} more"] if len(rejected) > _MOST_SENTENCES else [])
-
-
-def _rejection_record(excluded: Sequence[Excluded] | None) -> dict[str, Any]:
-    if excluded is None:
-        return {}
-    from radiomics_talent.extraction.provenance import rejection_records
-
-    return {"excluded_by_review": rejection_records(excluded)}
 
 
 def _run_text(result: RunResult) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from radiomics_talent.cli.compilation import compile_engine
 from radiomics_talent.cli.jobs import usable_cpus
+from radiomics_talent.cli.reviewed import lesions_of, rejection_lines
 
 if TYPE_CHECKING:
     from radiomics_talent.robustness.control_run import ControlResult, Question
@@ -56,6 +57,9 @@ def robustness_controls(
     timeout: float = typer.Option(
         3600.0, "--timeout", min=0.0, help="Longest time for all controls of a lesion in seconds; 0 sets no limit."
     ),
+    reviewed: bool = typer.Option(
+        False, "--reviewed", help="Only what `review` accepted; its verdicts lie beside COHORT.CSV."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Extract negative controls of every lesion, rebuild the model on each, and say where its signal lies.
@@ -71,7 +75,6 @@ def robustness_controls(
     --outcome best_overall_response --positive CR,PR --out controls
     """
     from radiomics_talent.cli.progress import progress
-    from radiomics_talent.cohort.manifest import load_cohort
     from radiomics_talent.errors import ConfigError
     from radiomics_talent.extraction.store import RunFolderError
     from radiomics_talent.reporting.robustness_page import write_robustness_page
@@ -82,7 +85,7 @@ def robustness_controls(
     settings = ExtractionSettings.from_yaml(config)
     asked = with_seed(ControlSettings.from_yaml(controls), seed)
     question = _question(clinical, outcome, model, positive, event, study, icc)
-    table = load_cohort(cohort)
+    table, excluded = lesions_of(cohort, reviewed=reviewed)
     compile_engine(settings)
     try:
         with progress("extracting", "lesions") as bar, progress("cross-validating", "folds") as fold_bar:
@@ -97,6 +100,7 @@ def robustness_controls(
                 progress=lambda p: bar(p.done, p.total),
                 model_progress=fold_bar,
                 command=sys.argv[1:],
+                excluded=excluded,
             )
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -105,7 +109,7 @@ def robustness_controls(
     except RunFolderError as error:
         raise ConfigError(error.message, where=error.where) from error
     write_robustness_page(out, out / "report.html")
-    typer.echo(_json(result) if as_json else _text(result))
+    typer.echo(_json(result) if as_json else "\n".join([_text(result), *rejection_lines(excluded, None)]))
     if result.run.failures:
         raise typer.Exit(1)
 

@@ -11,6 +11,7 @@ import typer
 
 from radiomics_talent.cli.compilation import compile_engine
 from radiomics_talent.cli.jobs import usable_cpus
+from radiomics_talent.cli.reviewed import lesions_of, rejection_lines
 from radiomics_talent.cli.stable_shares import shares_lines
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def robustness_perturb(
     timeout: float = typer.Option(
         3600.0, "--timeout", min=0.0, help="Longest time for all versions of a lesion in seconds; 0 sets no limit."
     ),
+    reviewed: bool = typer.Option(
+        False, "--reviewed", help="Only what `review` accepted; its verdicts lie beside COHORT.CSV."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Extract perturbed versions of every lesion and say which features stay what they are.
@@ -53,7 +57,6 @@ def robustness_perturb(
     Example: radiomics-talent robustness perturb cohort.csv --config talent-ct --out stability --jobs 2
     """
     from radiomics_talent.cli.progress import progress
-    from radiomics_talent.cohort.manifest import load_cohort
     from radiomics_talent.errors import ConfigError
     from radiomics_talent.extraction.store import RunFolderError
     from radiomics_talent.reporting.robustness_page import write_robustness_page
@@ -63,7 +66,7 @@ def robustness_perturb(
 
     settings = ExtractionSettings.from_yaml(config)
     asked = with_seed(with_versions(PerturbationSettings.from_yaml(perturbations), versions), seed)
-    table = load_cohort(cohort)
+    table, excluded = lesions_of(cohort, reviewed=reviewed)
     compile_engine(settings)
     try:
         with progress("perturbing", "lesions") as bar:
@@ -76,6 +79,7 @@ def robustness_perturb(
                 timeout_s=timeout or None,
                 progress=lambda p: bar(p.done, p.total),
                 command=sys.argv[1:],
+                excluded=excluded,
             )
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -84,7 +88,7 @@ def robustness_perturb(
     except RunFolderError as error:
         raise ConfigError(error.message, where=error.where) from error
     write_robustness_page(out, out / "report.html")
-    typer.echo(_json(result) if as_json else _text(result))
+    typer.echo(_json(result) if as_json else "\n".join([_text(result), *rejection_lines(excluded, None)]))
     if result.run.failures:
         raise typer.Exit(1)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from radiomics_talent.cohort.manifest import CohortTable, Lesion
+    from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.interrupts import Interrupts
     from radiomics_talent.extraction.pool import Work
     from radiomics_talent.extraction.worker import ScanTask
@@ -195,6 +196,19 @@ def in_cohort_order(cohort: CohortTable, outcomes: dict[tuple[int, int], Outcome
     return _with_duplicates_told(ordered)
 
 
+def with_unreviewed(
+    ordered: Sequence[tuple[Lesion, Outcome]], excluded: Sequence[Excluded]
+) -> list[tuple[Lesion, Outcome]]:
+    """Put the lesions that a review left without a verdict in their places, as failures."""
+    more = []
+    for one in (x for x in excluded if x.reason != "rejected"):
+        lesion = one.lesion
+        failure = Failure(lesion.row, lesion.patient_id, lesion.lesion_id, "review", one.sentence)
+        more.append((lesion, Outcome(lesion.row, 0, lesion.lesion_id, failure=failure)))
+    # Rows count up through a cohort, and the sort keeps the parts of a lesion as they are.
+    return sorted([*ordered, *more], key=lambda pair: pair[0].row) if more else list(ordered)
+
+
 def _not_run(lesion: Lesion) -> Outcome:
     sentence = "the run was stopped before this lesion; repeat the command to go on"
     failure = Failure(lesion.row, lesion.patient_id, lesion.lesion_id, "not-run", sentence)
@@ -204,7 +218,7 @@ def _not_run(lesion: Lesion) -> Outcome:
 def _name_taken(lesion: Lesion, outcome: Outcome, first: int) -> Outcome:
     sentence = f"splitting into parts gives lesion_id {outcome.lesion_id}, which row {first} has too; rename one"
     failure = Failure(lesion.row, lesion.patient_id, outcome.lesion_id, "mask", sentence)
-    return replace(outcome, shard=None, resumed=False, failure=failure)
+    return replace(outcome, shard=None, versions=(), resumed=False, failure=failure)
 
 
 def _with_duplicates_told(ordered: list[tuple[Lesion, Outcome]]) -> list[tuple[Lesion, Outcome]]:
@@ -212,9 +226,10 @@ def _with_duplicates_told(ordered: list[tuple[Lesion, Outcome]]) -> list[tuple[L
     told: list[tuple[Lesion, Outcome]] = []
     for lesion, outcome in ordered:
         found = outcome
-        if outcome.shard is not None:
+        kept = outcome.shard or next(iter(outcome.versions), None)
+        if kept is not None:
             name = f"{lesion.patient_id}/{outcome.lesion_id}"
-            other = first.setdefault((outcome.shard.image_sha256, outcome.shard.mask_sha256), name)
+            other = first.setdefault((kept.image_sha256, kept.mask_sha256), name)
             known = {f.code for f in outcome.findings}
             if other != name and "lesion-duplicate" not in known:
                 sentence = f"the lesion has the very voxels of {other}; remove one of the rows"

@@ -38,6 +38,10 @@ class Interrupts:
         """From now on take note of Ctrl-C and go on."""
         self.held = True
 
+    def release(self) -> None:
+        """Let Ctrl-C interrupt again: what was complete is written."""
+        self.held = False
+
     def take(self, ask: Callable[[int, FrameType | None], object], signum: int, frame: FrameType | None) -> None:
         """Pass one on to who was asked before, unless it is held or only impatient."""
         self.heard = True

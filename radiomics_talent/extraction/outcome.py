@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from radiomics_talent.findings import Finding
 
 Stage = Literal["scan", "mask", "features", "version", "verify", "worker", "review", "not-run"]
@@ -57,7 +62,7 @@ class Shard:
     """Largest relative difference to the other engine and its feature, where that was asked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class VersionShard:
     """Features of several versions of one lesion, as they are kept in the run folder.
 
@@ -67,10 +72,14 @@ class VersionShard:
         As `Shard` has them; of the lesion as it is.
     chain : str
         What the versions have in common.
-    values : dict of str to list of float
-        Feature to its value in each version; NaN in one that could not be made.
+    features : tuple of str
+        Names.
+    values : ndarray of float64
+        (version, feature): NaN in a version that could not be made.
     left_out : dict of str to str
         Number of such a version to the sentence that says why.
+    seconds : float
+        What the versions took.
     """
 
     key: str
@@ -78,10 +87,17 @@ class VersionShard:
     mask_sha256: str
     run_id: str
     chain: str
-    values: dict[str, list[float]]
+    features: tuple[str, ...]
+    values: NDArray[np.float64]
     left_out: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        # As JSON gives them back; the same text is one object, or each chain would bring its names to the parent.
+        object.__setattr__(self, "features", tuple(map(sys.intern, self.features)))
+        values = np.asarray(self.values, dtype=np.float64).reshape(-1, len(self.features))
+        object.__setattr__(self, "values", values)
 
 
 @dataclass(frozen=True, slots=True)

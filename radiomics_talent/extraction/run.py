@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radiomics_talent.extraction.cohort_work import check_arguments, logged_to, now_utc, work_on_cohort
+from radiomics_talent.extraction.cohort_work import check_arguments, logged_to, now_utc, with_unreviewed, work_on_cohort
 from radiomics_talent.extraction.interrupts import interrupts
-from radiomics_talent.extraction.outcome import Failure, Outcome
 from radiomics_talent.extraction.provenance import RunFacts, provenance_record, versions
 from radiomics_talent.extraction.store import Recipe, open_run, write_outputs
 from radiomics_talent.extraction.verification import rows_to_verify
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from radiomics_talent.cohort.manifest import CohortTable, Lesion
     from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.cohort_work import Progress
+    from radiomics_talent.extraction.outcome import Failure, Outcome
     from radiomics_talent.features.table import FeatureTable
     from radiomics_talent.findings import Finding
     from radiomics_talent.settings import ExtractionSettings
@@ -152,19 +152,6 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
         if stopped is not None or noted.heard:
             raise stopped or KeyboardInterrupt
         return result
-
-
-def with_unreviewed(
-    ordered: Sequence[tuple[Lesion, Outcome]], excluded: Sequence[Excluded]
-) -> list[tuple[Lesion, Outcome]]:
-    """Put the lesions that a review left without a verdict in their places, as failures."""
-    more = []
-    for one in (x for x in excluded if x.reason != "rejected"):
-        lesion = one.lesion
-        failure = Failure(lesion.row, lesion.patient_id, lesion.lesion_id, "review", one.sentence)
-        more.append((lesion, Outcome(lesion.row, 0, lesion.lesion_id, failure=failure)))
-    # Rows count up through a cohort, and the sort keeps the parts of a lesion as they are.
-    return sorted([*ordered, *more], key=lambda pair: pair[0].row) if more else list(ordered)
 
 
 def _result(

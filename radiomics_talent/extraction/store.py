@@ -148,7 +148,7 @@ def write_shard(folder: RunFolder, shard: AnyShard) -> None:
     RunFolderError
         The folder cannot be written any more.
     """
-    body = json.dumps(asdict(shard))
+    body = json.dumps(asdict(shard), default=_plain)
     path = _shard_path(folder, shard.key)
     with told(folder):
         _clear_place(path)
@@ -313,6 +313,10 @@ def _refuse_other(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
             "another folder, or install the old versions",
             where=str(out),
         )
+
+
+def _plain(values: Any) -> Any:
+    return values.tolist()  # an array
 
 
 def _shard_path(folder: RunFolder, key: str) -> Path:

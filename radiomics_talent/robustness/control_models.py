@@ -234,9 +234,9 @@ def _cross_validated(
     total, n_done = sum(len(run.tasks) for run in runs), 0
     judgements: dict[tuple[str, FeatureSet], BlockReport] = {}
     for run in runs:
-        store = FoldStore(
-            out / "folds" / run.name, study_hash(run.table, run.settings, icc, radiomics_talent.__version__)
-        )
+        study = study_hash(run.table, run.settings, icc, radiomics_talent.__version__)
+        # Another outcome, or one lesion more, is another study: its folds lie beside these.
+        store = FoldStore(out / "folds" / f"{run.name}-{study[:12]}", study)
         done = store.load()
         results = {t.key: done[t.key] for t in run.tasks if t.key in done}
         n_done += len(results)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from radiomics_talent.errors import ConfigError, ExtractionError, InputError, TalentError
 from radiomics_talent.extraction.provenance import mask_sha256
-from radiomics_talent.extraction.store import told, write_record
+from radiomics_talent.extraction.store import write_record
 from radiomics_talent.features import engine
 from radiomics_talent.modelling.record import plain_record, write_frame
-from radiomics_talent.robustness.controls import controlled
+from radiomics_talent.robustness.controls import controlled, surroundings_matter
 from radiomics_talent.robustness.draws import own_generator
-from radiomics_talent.robustness.version_run import run_versions
+from radiomics_talent.robustness.version_run import versions_of_cohort
 from radiomics_talent.robustness.versions import ORIGINAL
 
 if TYPE_CHECKING:
@@ -23,16 +24,14 @@ if TYPE_CHECKING:
     from radiomics_talent.cohort.case import Case
     from radiomics_talent.cohort.clinical import ClinicalTable
     from radiomics_talent.cohort.manifest import CohortTable
-    from radiomics_talent.errors import TalentError
+    from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.cohort_work import Progress
-    from radiomics_talent.extraction.store import RunFolder
     from radiomics_talent.features.engine import LesionFeatures
     from radiomics_talent.model_settings import ModelSettings
     from radiomics_talent.modelling.outcome import Outcome
     from radiomics_talent.robustness.control_verdict import ControlReport
     from radiomics_talent.robustness.version_run import Make, VersionRun
-    from radiomics_talent.robustness.versions import VersionTable
-    from radiomics_talent.robustness_settings import Control, ControlSettings
+    from radiomics_talent.robustness_settings import ControlSettings
     from radiomics_talent.settings import ExtractionSettings
 
 
@@ -72,15 +71,19 @@ class Controls:
         """Return what makes the controls of one lesion."""
         prepared = engine.prepare(case.image, case.voxels, settings)
         content = mask_sha256(case.voxels)
-        asked = self.settings
-        by_name: dict[str, Control] = {name: name for name in asked.controls}
+        original = engine.compute(prepared, settings)
 
         def make(chain: str) -> Sequence[LesionFeatures | TalentError]:
-            if chain == ORIGINAL:
-                return [engine.compute(prepared, settings)]
-            rng = own_generator(asked.seed, content, chain, 1)
-            control = controlled(prepared, settings, by_name[chain], asked.surroundings_mm, rng)
-            return [engine.compute(control, settings)]
+            name = next((c for c in self.settings.controls if c == chain), None)
+            # Where no feature looks outside of the lesion, its surroundings need not be replaced to know the features.
+            if name is None or (name.startswith("surroundings") and not surroundings_matter(settings)):
+                return [original]
+            rng = own_generator(self.settings.seed, content, chain, 1)
+            try:
+                control = controlled(prepared, settings, name, self.settings.surroundings_mm, rng)
+                return [engine.compute(control, settings)]
+            except (InputError, ExtractionError) as error:
+                return [error]
 
         return make
 
@@ -141,12 +144,13 @@ def run_controls(  # noqa: PLR0913  # arguments beside the settings are keywords
     progress: Callable[[Progress], None] | None = None,
     model_progress: Callable[[int, int], None] | None = None,
     command: Sequence[str] = (),
+    excluded: Sequence[Excluded] | None = None,
 ) -> ControlResult:
     """Make negative controls of every lesion, and cross-validate a model on each.
 
     Parameters
     ----------
-    cohort, settings, out, jobs, timeout_s, progress, command
+    cohort, settings, out, jobs, timeout_s, progress, command, excluded
         As `radiomics_talent.extraction.run.run_extraction` has them.
     controls : ControlSettings
         Which controls.
@@ -163,35 +167,30 @@ def run_controls(  # noqa: PLR0913  # arguments beside the settings are keywords
     Raises
     ------
     ConfigError, TableError, ModelError
-        Settings, tables or folder do not fit; see `run_versions` and `model_controls`.
+        Settings, tables or folder do not fit; see `versions_of_cohort` and `model_controls`.
     RunFolderError
         The folder could not be written any more; repeat the call to go on.
     KeyboardInterrupt
         After a clean end: what was complete is kept.
     """
-    found: list[tuple[RunFolder, pd.DataFrame]] = []
-
-    def finish(folder: RunFolder, table: VersionTable) -> None:
-        from radiomics_talent.robustness.control_effects import control_effects  # noqa: PLC0415  # wanted at the end
-
-        of_controls = {name: table.as_features(name) for name in controls.controls}
-        effects = control_effects(table.as_features(), of_controls)
-        write_frame(folder.path / "effects.csv", effects)
-        found.append((folder, effects))
-
-    run = run_versions(
+    if question is not None:
+        check_question(question, settings)
+    with versions_of_cohort(
         *(cohort, settings, Controls(controls), out),
-        jobs=jobs, timeout_s=timeout_s, progress=progress, command=command, finish=finish,
-    )  # fmt: skip
-    folder, effects = found[0]
-    if question is None:
-        return ControlResult(run, controls, effects, None)
-    from radiomics_talent.robustness.control_models import model_controls  # noqa: PLC0415  # scikit-learn
+        jobs=jobs, timeout_s=timeout_s, progress=progress, command=command, excluded=excluded,
+    ) as (folder, run):  # fmt: skip
+        from radiomics_talent.robustness.control_effects import control_effects  # noqa: PLC0415  # pandas
+        from radiomics_talent.robustness.control_models import model_controls  # noqa: PLC0415  # scikit-learn
 
-    with told(folder):
+        whole = run.table.with_every_version()
+        tables = {name: whole.as_features(name) for name in controls.controls}
+        effects = control_effects(whole.as_features(), tables)
+        write_frame(folder.path / "effects.csv", effects)
+        if question is None:
+            return ControlResult(run, controls, effects, None)
         report = model_controls(
             run.table.as_features(),
-            {name: run.table.as_features(name) for name in controls.controls},
+            tables,
             question.clinical,
             question.outcome,
             question.settings,
@@ -202,7 +201,28 @@ def run_controls(  # noqa: PLR0913  # arguments beside the settings are keywords
         )
         write_frame(folder.path / "controls.csv", report.frame())
         write_record(folder.path / "controls.json", _record(report, question))
-    return ControlResult(run, controls, effects, report)
+        return ControlResult(run, controls, effects, report)
+
+
+def check_question(question: Question, settings: ExtractionSettings) -> None:
+    """Refuse what could not be modelled before anything is extracted.
+
+    Raises
+    ------
+    ConfigError
+        The model needs an ICC table, or the extraction settings leave out shape, and so the volume to compare with.
+    TableError
+        The clinical table does not have the outcome.
+    """
+    from radiomics_talent.modelling.estimators import check_preprocessing  # noqa: PLC0415  # scikit-learn
+    from radiomics_talent.modelling.outcome import outcome_values  # noqa: PLC0415
+
+    check_preprocessing(question.settings.preprocess, question.icc)
+    if question.outcome.lesions is None:
+        outcome_values(question.clinical, question.outcome, task=question.settings.task)
+    classes = settings.featureClass if settings.ibsi is None else settings.ibsi.features
+    if classes is not None and "shape" not in classes:
+        raise ConfigError("controls are compared with lesion volume: let the settings extract the class shape, too")
 
 
 def _record(report: ControlReport, question: Question) -> dict[str, Any]:
@@ -217,6 +237,9 @@ def _record(report: ControlReport, question: Question) -> dict[str, Any]:
         "sentence": report.sentence,
         "findings": list(report.findings),
         "outcome": question.outcome.name,
+        "event": question.outcome.event,
+        "positive": list(question.outcome.positive),
+        "icc_given": question.icc is not None,
         "model": question.settings.model_dump(mode="json"),
         "rows": [asdict(row) for row in report.rows],
     }

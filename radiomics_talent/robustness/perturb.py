@@ -82,19 +82,12 @@ class Perturbations:
         return {"perturb": self.canonical(), "stability": self.settings.stability.model_dump(mode="json")}
 
     def begin(self, case: Case, settings: ExtractionSettings) -> Make:
-        """Return what makes the versions of a chain of one lesion.
-
-        Raises
-        ------
-        ConfigError
-            The settings normalise the scan: see `check_settings`.
-        """
-        check_settings(settings)
+        """Return what makes the versions of a chain of one lesion; `check_settings` has passed the settings."""
         lesion = _Lesion(case, settings, self.settings.strengths.volume_change)
 
         def make(chain: str) -> Sequence[LesionFeatures | TalentError]:
             if chain == ORIGINAL:
-                return [engine.extract(case.image, case.voxels, settings)]
+                return [engine.compute(lesion.as_it_is, settings)]
             return [_attempt(lesion, version, self.settings.seed) for version in draw_versions(self.settings, chain)]
 
         return make
@@ -181,8 +174,16 @@ class _Lesion:
         self.case, self.settings, self.growth = case, settings, growth
         self.content = mask_sha256(case.voxels)
         self.margin = _filter_margin(settings, case.voxels.geometry)
+        self._as_it_is: Prepared | None = None
         self._noise_sd_hu: float | None = None
         self._neighbourhoods: dict[float, ContourNeighbourhood] = {}
+
+    @property
+    def as_it_is(self) -> Prepared:
+        """The lesion prepared as `extract` does: of a version that changes grey levels alone, all but the levels."""
+        if self._as_it_is is None:
+            self._as_it_is = engine.prepare(self.case.image, self.case.voxels, self.settings)
+        return self._as_it_is
 
     @property
     def noise_sd_hu(self) -> float:
@@ -219,7 +220,9 @@ def _prepared(lesion: _Lesion, version: Version, seed: int) -> tuple[Prepared, E
     x, y, z = (share * mm for share, mm in zip(version.translation_voxels, spacing, strict=True))
     motion = Motion(version.rotation_deg, (x, y, z))
     if not (version.moves or version.noise or version.hu_shift_hu or version.slice_thickness_mm > spacing[2]):
-        return engine.prepare(lesion.case.image, voxels, settings), settings
+        is_as_drawn = voxels is lesion.case.voxels
+        prepared = lesion.as_it_is if is_as_drawn else engine.prepare(lesion.case.image, voxels, settings)
+        return prepared, settings
     grid = moved_grid(voxels, settings, motion, lesion.margin)
     region = seen_region(voxels.geometry, grid)
     image = with_noise(region.cut(lesion.case.image), version.noise * lesion.noise_sd_hu, rng)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from radiomics_talent.extraction.store import write_rows
 from radiomics_talent.robustness.draws import Version, draw_versions
 from radiomics_talent.robustness.perturb import Perturbations, check_settings
-from radiomics_talent.robustness.version_run import run_versions
+from radiomics_talent.robustness.version_run import versions_of_cohort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,12 +17,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from radiomics_talent.cohort.manifest import CohortTable
+    from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.cohort_work import Progress
-    from radiomics_talent.extraction.store import RunFolder
     from radiomics_talent.robustness.version_run import VersionRun
-    from radiomics_talent.robustness.versions import VersionTable
     from radiomics_talent.robustness_settings import PerturbationSettings
     from radiomics_talent.settings import ExtractionSettings
+
+_STRENGTHS = [
+    column
+    for field in fields(Version)
+    for column in (
+        [f"translation_{axis}_voxels" for axis in "xyz"] if field.name == "translation_voxels" else [field.name]
+    )
+]
+"""Columns of perturbations.csv."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +63,7 @@ class PerturbationResult:
         return sum(chain.versions for chain in self.settings.chains.values())
 
 
-def run_perturbations(
+def run_perturbations(  # noqa: PLR0913  # arguments beside the settings are keywords
     cohort: CohortTable,
     settings: ExtractionSettings,
     perturbations: PerturbationSettings,
@@ -65,12 +73,13 @@ def run_perturbations(
     timeout_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     command: Sequence[str] = (),
+    excluded: Sequence[Excluded] | None = None,
 ) -> PerturbationResult:
     """Perturb every lesion of a cohort and measure which features stay what they are.
 
     Parameters
     ----------
-    cohort, settings, out, jobs, timeout_s, progress, command
+    cohort, settings, out, jobs, timeout_s, progress, command, excluded
         As `radiomics_talent.extraction.run.run_extraction` has them; the time limit is for all versions of a lesion.
     perturbations : PerturbationSettings
         Which versions, and what counts as stable. What counts may be changed without making the versions again.
@@ -90,29 +99,28 @@ def run_perturbations(
         After a clean end: what was complete is in the table of versions.
     """
     check_settings(settings)
-    found: list[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]] = []
+    decides = perturbations.stability
+    with versions_of_cohort(
+        *(cohort, settings, Perturbations(perturbations), out),
+        jobs=jobs, timeout_s=timeout_s, progress=progress, command=command, excluded=excluded,
+    ) as (folder, run):  # fmt: skip
+        from radiomics_talent.modelling.record import write_frame  # noqa: PLC0415  # pandas: wanted at the end
+        from radiomics_talent.robustness.stability import icc_table, stability, stable_shares  # noqa: PLC0415
 
-    def finish(folder: RunFolder, table: VersionTable) -> None:
-        from radiomics_talent.modelling.record import write_frame  # noqa: PLC0415  # pandas
-        from radiomics_talent.robustness.stability import (  # noqa: PLC0415  # SciPy's statistics: wanted at the end
-            icc_table,
-            stability,
-            stable_shares,
-        )
-
-        decides = perturbations.stability
-        by_chain = stability(table)
+        by_chain = stability(run.table)
         icc = icc_table(by_chain, decides.chain, decides.statistic)
         shares = stable_shares(by_chain, decides.chain, decides.statistic, decides.good, decides.excellent)
-        found.append((by_chain, icc, shares))
-        names = [field.name for field in fields(Version)]
-        rows = [v for chain in perturbations.chains for v in draw_versions(perturbations, chain)]
-        write_rows(folder.path / "perturbations.csv", names, [[getattr(v, name) for name in names] for v in rows])
+        versions = [v for chain in perturbations.chains for v in draw_versions(perturbations, chain)]
+        write_rows(folder.path / "perturbations.csv", _STRENGTHS, [_cells(version) for version in versions])
         write_frame(folder.path / "stability.csv", by_chain)
         write_frame(folder.path / "icc.csv", icc)
+        return PerturbationResult(run, perturbations, by_chain, icc, shares)
 
-    plan = Perturbations(perturbations)
-    run = run_versions(
-        cohort, settings, plan, out, jobs=jobs, timeout_s=timeout_s, progress=progress, command=command, finish=finish
-    )
-    return PerturbationResult(run, perturbations, *found[0])
+
+def _cells(version: Version) -> list[object]:
+    """Return a version as a row of perturbations.csv: a shift along each axis by itself."""
+    cells: list[object] = []
+    for name in (field.name for field in fields(Version)):
+        value = getattr(version, name)
+        cells += value if isinstance(value, tuple) else [value]
+    return cells

@@ -15,13 +15,16 @@ import logging
 import math
 import time
 import uuid
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from radiomics_talent.errors import TalentError
-from radiomics_talent.extraction.cohort_work import check_arguments, logged_to, now_utc, work_on_cohort
+from radiomics_talent.extraction.cohort_work import check_arguments, logged_to, now_utc, with_unreviewed, work_on_cohort
 from radiomics_talent.extraction.column_dictionary import COLUMNS, column_rows
 from radiomics_talent.extraction.interrupts import interrupts
 from radiomics_talent.extraction.outcome import Failure, Outcome, VersionShard
@@ -31,6 +34,7 @@ from radiomics_talent.extraction.provenance import (
     installed_version,
     lesion_record,
     mask_sha256,
+    rejection_records,
     run_record,
     versions,
 )
@@ -48,10 +52,13 @@ from radiomics_talent.extraction.worker import ScanTask, peak_mib, walk_scan
 from radiomics_talent.features.engine import make_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from radiomics_talent.cohort.case import Case
     from radiomics_talent.cohort.manifest import CohortTable, Lesion
+    from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.cohort_work import Progress, Worked
     from radiomics_talent.extraction.store import RunFolder
     from radiomics_talent.extraction.worker import ScanHash
@@ -137,7 +144,8 @@ class VersionRun:
         return sum(f.stage != "version" for f in self.failures)
 
 
-def run_versions(  # noqa: PLR0913  # arguments beside the settings are keywords
+@contextmanager
+def versions_of_cohort(  # noqa: PLR0913  # arguments beside the settings are keywords
     cohort: CohortTable,
     settings: ExtractionSettings,
     plan: VersionPlan,
@@ -147,18 +155,24 @@ def run_versions(  # noqa: PLR0913  # arguments beside the settings are keywords
     timeout_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     command: Sequence[str] = (),
-    finish: Callable[[RunFolder, VersionTable], None] | None = None,
-) -> VersionRun:
+    excluded: Sequence[Excluded] | None = None,
+) -> Iterator[tuple[RunFolder, VersionRun]]:
     """Make the versions of every lesion and compute their features, or go on where an earlier run ended.
+
+    The block writes what follows from them, with the folder still locked and logged to; the record in provenance.json
+    says that the run is complete when the block has ended.
 
     Parameters
     ----------
-    cohort, settings, out, jobs, timeout_s, progress, command
+    cohort, settings, out, jobs, timeout_s, progress, command, excluded
         As `radiomics_talent.extraction.run.run_extraction` has them; the time limit is for all versions of a lesion.
     plan : VersionPlan
         Which versions.
-    finish : callable, optional
-        Writes what follows from the table into the folder of a run that came to its end.
+
+    Yields
+    ------
+    RunFolder, VersionRun
+        The folder, and what was made.
 
     Raises
     ------
@@ -176,24 +190,26 @@ def run_versions(  # noqa: PLR0913  # arguments beside the settings are keywords
         blank = ScanTask((), settings, folder, uuid.uuid4().hex, recipe.versions, timeout_s)
         work = partial(make_versions_of_scan, plan)
         worked = work_on_cohort(cohort, blank, work, jobs=jobs, noted=noted, progress=progress)
+        worked = replace(worked, ordered=with_unreviewed(worked.ordered, excluded or ()))
         result = _result(worked, cohort, plan, folder.path)
-        stopped = worked.stopped
-        facts = RunFacts(worked.started, now_utc(), worked.seconds, jobs, timeout_s, tuple(command), stopped is None)
+        facts = RunFacts(worked.started, now_utc(), worked.seconds, jobs, timeout_s, tuple(command), is_complete=False)
         record = run_record(cohort, settings, facts, out=folder.path) | plan.record()
-        record["lesions"] = [lesion_record(lesion, outcome, folder.path) for lesion, outcome in worked.ordered]
         record["versions"] |= recipe.versions
+        record["excluded_by_review"] = None if excluded is None else rejection_records(excluded)
+        record["lesions"] = [lesion_record(lesion, outcome, folder.path) for lesion, outcome in worked.ordered]
         with told(folder):
             write_failures(folder.path / "failures.csv", result.failures)
             write_record(folder.path / "provenance.json", record)
             columns = column_rows(result.table.features, settings)
             write_rows(folder.path / "features_dictionary.csv", COLUMNS, columns)
             result.table.write(folder.path)
-            if finish is not None and stopped is None:
-                finish(folder, result.table)
         _LOG.info("%d lesions, %d failures, %.1f s", len(result.table.keys), len(result.failures), result.seconds)
-        if stopped is not None or noted.heard:
-            raise stopped or KeyboardInterrupt
-        return result
+        if worked.stopped is not None or noted.heard:
+            raise worked.stopped or KeyboardInterrupt
+        noted.release()
+        with told(folder):
+            yield folder, result
+            write_record(folder.path / "provenance.json", record | {"finished": now_utc(), "complete": True})
 
 
 def make_versions_of_scan(plan: VersionPlan, task: ScanTask) -> tuple[Outcome, ...]:
@@ -220,9 +236,9 @@ def _made(plan: VersionPlan, task: ScanTask, case: Case, hashed: ScanHash) -> Ou
             make = make or plan.begin(case, task.settings)
             found = make(chain)
             assert len(found) == number, "a chain has the versions that the plan says"
-            values, left_out, warnings = _side_by_side(found)
+            names, values, left_out, warnings = _side_by_side(found)
             seconds = time.perf_counter() - started
-            shard = VersionShard(key, image, mask, task.run_id, chain, values, left_out, warnings, seconds)
+            shard = VersionShard(key, image, mask, task.run_id, chain, names, values, left_out, warnings, seconds)
             write_shard(task.folder, shard)
         shards.append(shard)
     resumed = all(shard.run_id != task.run_id for shard in shards)
@@ -232,14 +248,14 @@ def _made(plan: VersionPlan, task: ScanTask, case: Case, hashed: ScanHash) -> Ou
 
 def _side_by_side(
     found: Sequence[LesionFeatures | TalentError],
-) -> tuple[dict[str, list[float]], dict[str, str], tuple[str, ...]]:
-    """Return features with their value in each version, what was left out and why, and warnings."""
-    made = [None if isinstance(one, TalentError) else one for one in found]
-    names = dict.fromkeys(name for one in made if one is not None for name in one)
-    values = {name: [math.nan if one is None else one.by_name.get(name, math.nan) for one in made] for name in names}
+) -> tuple[tuple[str, ...], NDArray[np.float64], dict[str, str], tuple[str, ...]]:
+    """Return names and values of features, what was left out and why, and warnings."""
+    made = [{} if isinstance(one, TalentError) else one.by_name for one in found]
+    names = tuple(dict.fromkeys(name for one in made for name in one))
+    values = np.array([[one.get(name, math.nan) for name in names] for one in made], dtype=np.float64)
     left_out = {str(n): str(one) for n, one in enumerate(found, start=1) if isinstance(one, TalentError)}
-    warnings = dict.fromkeys(text for one in made if one is not None for text in one.warnings)
-    return values, left_out, tuple(warnings)
+    warnings = dict.fromkeys(text for one in found if not isinstance(one, TalentError) for text in one.warnings)
+    return names, values.reshape(len(found), len(names)), left_out, tuple(warnings)
 
 
 def _result(worked: Worked, cohort: CohortTable, plan: VersionPlan, out: Path) -> VersionRun:

@@ -64,13 +64,12 @@ class VersionTable:
         chains : mapping of str to int
             Number of versions of each chain, `ORIGINAL` among them.
         """
-        names = tuple(dict.fromkeys(name for _, outcome in made for s in outcome.versions for name in s.values))
+        names = tuple(dict.fromkeys(name for _, outcome in made for s in outcome.versions for name in s.features))
         values = {chain: np.full((len(made), n, len(names)), math.nan) for chain, n in chains.items()}
         place = {name: i for i, name in enumerate(names)}
         for row, (_, outcome) in enumerate(made):
             for shard in outcome.versions:
-                columns = [place[name] for name in shard.values]
-                values[shard.chain][row][:, columns] = np.array(list(shard.values.values()), dtype=np.float64).T
+                values[shard.chain][row][:, [place[name] for name in shard.features]] = shard.values
         keys = FeatureTable.from_rows(
             ({c: getattr(lesion, c) for c in KEY_COLUMNS} | {"lesion_id": outcome.lesion_id}, {})
             for lesion, outcome in made
@@ -90,6 +89,15 @@ class VersionTable:
         """
         values = self.original if chain == ORIGINAL else self.chains[chain][:, version - 1, :]
         return FeatureTable(pd.concat([self.keys, pd.DataFrame(values, columns=list(self.features))], axis=1))
+
+    def with_every_version(self) -> VersionTable:
+        """Return the lesions of which no version is missing: each has at least one feature in every version."""
+        made: NDArray[np.bool_] = np.ones(len(self.keys), dtype=np.bool_)
+        for values in self.chains.values():
+            missing = np.isnan(values).all(axis=2)
+            made &= ~np.any(missing, axis=1)
+        chains = {chain: values[made] for chain, values in self.chains.items()}
+        return VersionTable(self.keys.loc[made].reset_index(drop=True), self.features, self.original[made], chains)
 
     def write(self, folder: Path) -> None:
         """Write ``versions.parquet``, and ``versions.csv`` where it is not too large, each whole or not at all."""

@@ -12,7 +12,7 @@ from radiomics_talent.features import engine
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels
 from radiomics_talent.robustness.draws import Version, draw_versions
-from radiomics_talent.robustness.perturb import Perturbations, perturbed, with_bin_width
+from radiomics_talent.robustness.perturb import Perturbations, check_settings, perturbed, with_bin_width
 from radiomics_talent.robustness_settings import STEPS, PerturbationSettings
 from radiomics_talent.settings import ExtractionSettings
 
@@ -181,7 +181,7 @@ def test_a_lesion_of_one_voxel_vanishes_and_says_so():
 def test_a_normalised_scan_is_refused():
     settings = ExtractionSettings.model_validate({"setting": {"normalize": True}})
     with pytest.raises(ConfigError, match=r"setting\.normalize: true takes away"):
-        Perturbations(PerturbationSettings()).begin(ball_case(16.0), settings)
+        check_settings(settings)
 
 
 def test_versions_of_a_chain_are_as_many_as_it_says():

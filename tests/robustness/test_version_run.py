@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from robustness.version_doubles import Doubles
 
 from radiomics_talent.errors import ConfigError, TableError
 from radiomics_talent.extraction.run import run_extraction
-from radiomics_talent.robustness.version_run import run_versions
+from radiomics_talent.robustness.version_run import versions_of_cohort
 from radiomics_talent.robustness.versions import read_versions
 
 SETTINGS = make_settings()
@@ -20,6 +21,11 @@ SETTINGS = make_settings()
 @pytest.fixture
 def cohort(tmp_path):
     return make_cohort(tmp_path / "cohort")
+
+
+def run_versions(*arguments, **keywords):
+    with versions_of_cohort(*arguments, **keywords) as (_, run):
+        return run
 
 
 def failures(out):
@@ -120,12 +126,37 @@ def test_provenance_says_what_the_versions_were(cohort, tmp_path):
 def test_what_follows_is_written_at_the_end_and_goes_with_the_next_run(cohort, tmp_path):
     out = tmp_path / "run"
     plan = Doubles(tmp_path / "trace")
-    run_versions(
-        cohort, SETTINGS, plan, out, finish=lambda folder, t: (folder.path / "extra.txt").write_text("x", "utf-8")
-    )
-    assert (out / "extra.txt").exists()
-    run_versions(cohort, SETTINGS, plan, out)
+
+    def is_complete():
+        return json.loads((out / "provenance.json").read_text(encoding="utf-8"))["complete"]
+
+    with versions_of_cohort(cohort, SETTINGS, plan, out) as (folder, _):
+        assert not is_complete()
+        (folder.path / "extra.txt").write_text("x", encoding="utf-8")
+    assert is_complete()
+    with pytest.raises(KeyboardInterrupt), versions_of_cohort(cohort, SETTINGS, plan, out):
+        raise KeyboardInterrupt
     assert not (out / "extra.txt").exists()
+    assert not is_complete()
+    assert (out / "versions.csv").exists()
+
+
+def test_the_same_lesion_twice_is_told(tmp_path):
+    cohort = make_cohort(tmp_path / "cohort")
+    twice = replace(cohort.lesions[0], row=99, lesion_id="again")
+    out = tmp_path / "run"
+    run_versions(replace(cohort, lesions=(*cohort.lesions, twice)), SETTINGS, Doubles(tmp_path / "trace"), out)
+    lesions = json.loads((out / "provenance.json").read_text(encoding="utf-8"))["lesions"]
+    assert "lesion-duplicate" in [f["code"] for f in lesions[-1]["findings"]]
+
+
+def test_lesions_with_a_missing_version_can_be_left_out(cohort, tmp_path):
+    plan = Doubles(tmp_path / "trace", vanishes="p2/L1")
+    table = run_versions(cohort, SETTINGS, plan, tmp_path / "run").table
+    whole = table.with_every_version()
+    assert len(whole.keys) == len(table.keys) - 1
+    assert not (whole.keys["patient_id"].eq("p2") & whole.keys["lesion_id"].eq("L1")).any()
+    assert np.isfinite(whole.chains["times"]).all()
 
 
 def test_a_folder_of_another_plan_or_command_is_refused(cohort, tmp_path):
