@@ -1,7 +1,8 @@
 """The patient lies otherwise: the grid that features are computed on is turned and shifted, and sampled once.
 
 Each chain's own resampling is done on the moved grid, so that a version differs from the scan as it is by its position
-and not by a second interpolation. Without a motion the grid, and so every voxel, is the chain's own.
+and not by a second interpolation. Without a motion the grid, and so every voxel, is the chain's own. What a moved grid
+sees beyond the scan is the scan's border, continued: 0 HU there would be an edge that filters see from within a lesion.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import math
 import time
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
+from scipy import ndimage
 
 from radiomics_talent.errors import GeometryError, MaskError
 from radiomics_talent.features.ibsi.processing import MARGIN_MM, as_scans_are_stored, grid_of
 from radiomics_talent.features.prepared import Prepared, check_size
 from radiomics_talent.imaging.geometry import Box, Geometry
+from radiomics_talent.imaging.grid_rows import grid_rows
 from radiomics_talent.imaging.interpolation import SLACK, whole_hu
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels, nearest_voxels
 from radiomics_talent.imaging.preprocess import resample, resampling_grid
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 _VANISHED = "no voxel of the lesion is left on the moved grid; it is smaller than the new voxels"
 _SPLINE_REACH = 16
 """Voxels: a cubic spline's coefficients fade by 0.268 a voxel, to 7e-10 of a grey level here."""
+_KINDS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "cubic-spline": sitk.sitkBSpline}
+"""ITK's interpolators by IBSI's names."""
 _ROUNDING = 1e-6
 """Voxels: what turning and turning back may leave of a whole number."""
 
@@ -146,19 +151,25 @@ def _pyradiomics(
         raise MaskError(_VANISHED)
     interpolator = settings.setting.interpolator or "sitkBSpline"
     kind: int = getattr(sitk, interpolator) if isinstance(interpolator, str) else int(interpolator)
-    return resample(image, grid, kind) if settings.resamples else _rounded(image, grid, kind), moved
+    if not settings.resamples:
+        return _rounded(image, grid, kind), moved
+    sampled = resample(image, grid, kind)
+    # PyRadiomics' own grid may end half a new voxel beyond the scan, with 0 HU there: unmoved it stays as it is.
+    if grid == moved_grid(lesion, settings, Motion(), 0):
+        return sampled, moved
+    values = _continued(sitk.GetArrayFromImage(sampled), image, grid, kind)
+    return _on_grid(values, grid), moved
 
 
 def _rounded(image: sitk.Image, grid: Geometry, kind: int) -> sitk.Image:
     """Resample where the chain does not: values of whole HU stay whole, by rounding, where ITK would cut them."""
     values = sitk.GetArrayFromImage(resample(sitk.Cast(image, sitk.sitkFloat64), grid, kind))
+    values = _continued(values, image, grid, kind)
     dtype = sitk.GetArrayViewFromImage(image).dtype
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         values = np.clip(np.rint(values), limits.min, limits.max)
-    sampled = sitk.GetImageFromArray(values.astype(dtype))
-    grid.put_on(sampled)
-    return sampled
+    return _on_grid(values.astype(dtype), grid)
 
 
 def _ibsi(
@@ -174,18 +185,41 @@ def _ibsi(
         raise MaskError(_VANISHED)
     values = _interpolated(image, grid, asked.interpolator if asked else "linear")
     rounds = asked is None or asked.round_hu
-    result = sitk.GetImageFromArray(as_scans_are_stored(whole_hu(values)) if rounds else values)
-    grid.put_on(result)
-    return result, moved
+    return _on_grid(as_scans_are_stored(whole_hu(values)) if rounds else values, grid), moved
 
 
 def _interpolated(image: sitk.Image, grid: Geometry, interpolator: str) -> NDArray[np.float64]:
+    kind = _KINDS[interpolator]
+    values = None
     if interpolator == "cubic-spline":
         values = cubic_spline(sitk.GetArrayViewFromImage(image), Geometry.of(image), grid)
-        if values is not None:
-            return values
-    kind = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "cubic-spline": sitk.sitkBSpline}
-    return np.asarray(sitk.GetArrayFromImage(resample(sitk.Cast(image, sitk.sitkFloat64), grid, kind[interpolator])))
+    if values is None:
+        values = np.asarray(sitk.GetArrayFromImage(resample(sitk.Cast(image, sitk.sitkFloat64), grid, kind)))
+    return _continued(values, image, grid, kind)
+
+
+def _continued(values_zyx: NDArray[Any], image: sitk.Image, grid: Geometry, kind: int) -> NDArray[Any]:
+    """Fill in the points of a grid beyond the scan, in place, from the nearest points within."""
+    end = np.array(image.GetSize()) - 0.5
+    corners = Geometry.of(image).to_index(grid.corners_mm())
+    if (corners >= _ROUNDING - 0.5).all() and (corners < end - _ROUNDING).all():
+        return values_zyx
+    scan = sitk.GetArrayViewFromImage(image)
+    order = 0 if kind == sitk.sitkNearestNeighbor else 1
+    shares = np.arange(grid.size[0])[:, np.newaxis] / grid.size[0]
+    for start, vector, plane in zip(*grid_rows(Geometry.of(image), grid), values_zyx, strict=True):
+        index = start[:, np.newaxis] + shares * vector[:, np.newaxis]
+        beyond = ((index < -0.5) | (index >= end)).any(axis=2)
+        inner = np.clip(index[beyond], 0.0, end - 0.5)
+        found = ndimage.map_coordinates(scan, inner.T[::-1], np.float64, order, mode="nearest")
+        plane[beyond] = np.rint(found) if plane.dtype.kind in "iu" else found
+    return values_zyx
+
+
+def _on_grid(values_zyx: NDArray[Any], grid: Geometry) -> sitk.Image:
+    image = sitk.GetImageFromArray(values_zyx)
+    grid.put_on(image)
+    return image
 
 
 def _centre_mm(lesion: LesionVoxels) -> NDArray[np.float64]:

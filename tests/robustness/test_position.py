@@ -9,6 +9,7 @@ from radiomics_talent.cohort.manifest import Lesion
 from radiomics_talent.features import engine
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels
+from radiomics_talent.robustness import position
 from radiomics_talent.robustness.position import Motion, moved_grid, prepare_on, seen_region
 from radiomics_talent.settings import ExtractionSettings
 
@@ -39,6 +40,11 @@ def prepare_moved(image, lesion, settings, motion, margin):
     return prepare_on(image, lesion, settings, moved_grid(lesion, settings, motion, margin))
 
 
+def inside(prepared):
+    values = sitk.GetArrayFromImage(prepared.image)[prepared.lesion.slices_zyx]
+    return values[sitk.GetArrayFromImage(prepared.mask) == 1]
+
+
 @pytest.mark.parametrize("name", CHAINS)
 def test_without_a_motion_the_features_are_the_chains_own(name):
     image, lesion = scan_with_ellipsoid()
@@ -67,10 +73,7 @@ def test_a_turn_and_a_shift_keep_volume_and_mean(name):
     moved = prepare_moved(image, lesion, settings, Motion(10.0, (0.3, -0.2, 0.9)), margin=3)
     volumes = [float((sitk.GetArrayViewFromImage(p.mask) == 1).sum()) for p in (own, moved)]
     assert volumes[1] == pytest.approx(volumes[0], rel=0.05)
-    means = [
-        float(sitk.GetArrayFromImage(p.image)[p.lesion.slices_zyx][sitk.GetArrayFromImage(p.mask) == 1].mean())
-        for p in (own, moved)
-    ]
+    means = [float(inside(p).mean()) for p in (own, moved)]
     # The lesion is 40 HU above its surroundings, of which its outermost voxels now hold a part.
     assert means[1] == pytest.approx(means[0], abs=0.06 * 40)
 
@@ -110,3 +113,68 @@ def test_the_scans_own_axes_are_turned_about():
     turned = Motion(30.0).of(tilted, tilted.to_points((10, 10, 10)))
     assert turned.axes[:, 2] == pytest.approx(tilted.axes[:, 2])
     assert turned.to_index(tilted.to_points((10, 10, 10))) == pytest.approx([10, 10, 10])
+
+
+def scan_alike_in_every_slice(at_the_end, shape=(14, 60, 64), spacing=(0.8, 0.8, 2.5)):
+    """Return a scan whose slices are one picture, and a cylinder from its middle to its first or last slice."""
+    _, y, x = np.indices(shape)
+    disk = np.hypot(0.8 * (x - 31.0), 0.8 * (y - 30.0)) <= 11
+    picture = np.random.default_rng(2).normal(60, 15, (1, *shape[1:])) + 40 * disk
+    image = sitk.GetImageFromArray(np.broadcast_to(picture.round(), shape).astype(np.int16))
+    image.SetSpacing(spacing)
+    half = np.arange(shape[0]) >= 7
+    lesion = LesionVoxels.of(disk & (half if at_the_end else ~half)[:, np.newaxis, np.newaxis], Geometry.of(image))
+    assert lesion is not None
+    return image, lesion
+
+
+@pytest.mark.parametrize("at_the_end", [True, False])
+@pytest.mark.parametrize("spacing", [None, [1, 1, 1]])
+def test_filters_see_no_edge_where_the_scan_ends(spacing, at_the_end):
+    image, lesion = scan_alike_in_every_slice(at_the_end)
+    resamples = {} if spacing is None else {"resampledPixelSpacing": spacing, "padDistance": 40}
+    settings = ExtractionSettings.model_validate(
+        {"imageType": {"LoG": {"sigma": [3.0]}}, "featureClass": {"firstorder": None}, "setting": resamples}
+    )
+    half_a_slice = Motion(0.0, (0.0, 0.0, 1.25 if at_the_end else -1.25))
+    own = engine.extract(image, lesion, settings)
+    moved = engine.compute(prepare_moved(image, lesion, settings, half_a_slice, margin=40), settings)
+    names = [f"log-sigma-3-0-mm-3D_firstorder_{k}" for k in ("Mean", "Minimum", "10Percentile", "Maximum")]
+    assert [moved[k] for k in names] == pytest.approx([own[k] for k in names], rel=0.02, abs=0.1)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize("dtype", [np.int16, np.float64])
+def test_a_constant_scan_stays_constant_beyond_its_ends(name, dtype):
+    image, lesion = scan_alike_in_every_slice(at_the_end=True)
+    image = sitk.Cast(image * 0 + 60, sitk.sitkInt16 if dtype is np.int16 else sitk.sitkFloat64)
+    moved = prepare_moved(image, lesion, CHAINS[name], Motion(10.0, (0.3, 0.2, 1.25)), margin=40)
+    values = sitk.GetArrayViewFromImage(moved.image).astype(float)
+    # The cubic spline is cut towards zero for scans of whole HU, as in PyRadiomics.
+    assert np.abs(values - 60).max() <= (1 if dtype is np.int16 else 1e-8)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_beyond_its_ends_a_scan_takes_nothing_from_the_lesion(name, monkeypatch):
+    image, lesion = scan_alike_in_every_slice(at_the_end=True)
+    motion = Motion(10.0, (0.3, 0.2, 1.25))
+    continued = prepare_moved(image, lesion, CHAINS[name], motion, margin=40)
+    monkeypatch.setattr(position, "_continued", lambda values, *_: values)
+    cut_off = prepare_moved(image, lesion, CHAINS[name], motion, margin=40)
+    assert continued.lesion == cut_off.lesion
+    assert np.array_equal(inside(continued), inside(cut_off))
+    assert not np.array_equal(*(sitk.GetArrayViewFromImage(p.image) for p in (continued, cut_off)))
+
+
+def test_unmoved_the_grid_ends_as_the_chains_own_does():
+    """PyRadiomics' grid ends half a new voxel beyond this scan: what it has there is the lesion as it is."""
+    image, _ = scan_with_ellipsoid()
+    mask = np.zeros(image.GetSize()[::-1], bool)
+    mask[10:16, 40:52, 48:62] = True
+    lesion = LesionVoxels.of(mask, Geometry.of(image))
+    settings = CHAINS["talent-ct"]
+    own = engine.prepare(image, lesion, settings)
+    unmoved = prepare_moved(image, lesion, settings, Motion(), margin=0)
+    values = sitk.GetArrayFromImage(own.image)
+    assert np.array_equal(sitk.GetArrayFromImage(unmoved.image), values)
+    assert (values[:, :, -1] == 0).all()
