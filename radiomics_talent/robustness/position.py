@@ -184,7 +184,7 @@ def _ibsi(
     if moved is None:
         raise MaskError(_VANISHED)
     values = _interpolated(image, grid, asked.interpolator if asked else "linear")
-    rounds = asked is None or asked.round_hu
+    rounds = asked.round_hu if asked else _is_whole(image)
     return _on_grid(as_scans_are_stored(whole_hu(values)) if rounds else values, grid), moved
 
 
@@ -196,6 +196,12 @@ def _interpolated(image: sitk.Image, grid: Geometry, interpolator: str) -> NDArr
     if values is None:
         values = np.asarray(sitk.GetArrayFromImage(resample(sitk.Cast(image, sitk.sitkFloat64), grid, kind)))
     return _continued(values, image, grid, kind)
+
+
+def _is_whole(image: sitk.Image) -> bool:
+    """Tell whether every voxel, but those that are not finite, is a whole number."""
+    values = sitk.GetArrayViewFromImage(image)
+    return values.dtype.kind in "iu" or bool(((values == np.rint(values)) | ~np.isfinite(values)).all())
 
 
 def _continued(values_zyx: NDArray[Any], image: sitk.Image, grid: Geometry, kind: int) -> NDArray[Any]:

@@ -178,3 +178,15 @@ def test_unmoved_the_grid_ends_as_the_chains_own_does():
     values = sitk.GetArrayFromImage(own.image)
     assert np.array_equal(sitk.GetArrayFromImage(unmoved.image), values)
     assert (values[:, :, -1] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "whole"), [("Int16", 1, True), ("Float64", 1, True), ("Float64", 0.25, False)]
+)
+def test_without_interpolation_moved_hu_are_whole_where_the_scans_are(kind, step, whole):
+    image, lesion = scan_with_ellipsoid()
+    image = sitk.Cast(sitk.Cast(image, sitk.sitkFloat64) * step, getattr(sitk, f"sitk{kind}"))
+    ibsi = CHAINS["ibsi-ct"].ibsi.model_copy(update={"interpolation": None})
+    settings = CHAINS["ibsi-ct"].model_copy(update={"ibsi": ibsi})
+    values = inside(prepare_moved(image, lesion, settings, Motion(10.0, (0.3, 0.2, 0.5)), margin=1))
+    assert bool((values == np.rint(values)).all()) == whole
