@@ -92,6 +92,25 @@ def control_effects(original: FeatureTable, controls: Mapping[Control, FeatureTa
     return pd.concat(parts, ignore_index=True)
 
 
+def effects_by_kind(effects: pd.DataFrame) -> pd.DataFrame:
+    """Return what each control does to each kind of features.
+
+    Parameters
+    ----------
+    effects : DataFrame
+        As `control_effects` returns it.
+
+    Returns
+    -------
+    DataFrame
+        One row a control and ``depends_on`` (those that are known), in the order of their first features: ``control``,
+        ``depends_on``, ``changed`` (mean over features), ``spearman`` (median over features that have one, or NaN).
+    """
+    known = effects.loc[effects["depends_on"] != ""]
+    grouped = known.groupby(["control", "depends_on"], sort=False)
+    return grouped.agg(changed=("changed", "mean"), spearman=("spearman", "median")).reset_index()
+
+
 def _relative(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """Return |a - b| / max(|a|, |b|); infinite where one alone is defined, NaN where neither is."""
     a, b = before.to_numpy(), after.to_numpy()

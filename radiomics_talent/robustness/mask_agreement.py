@@ -143,6 +143,23 @@ def compare_masks(pairs: PairedTables, *, progress: Callable[[int, int], None] |
     return pd.DataFrame([rows[at] for at in range(len(pairs))], columns=list(MASK_COLUMNS))
 
 
+def mask_medians(masks: pd.DataFrame) -> dict[str, float]:
+    """Return the median over the compared pairs of each measure of `MaskAgreement`.
+
+    Parameters
+    ----------
+    masks : DataFrame
+        As `compare_masks` returns it.
+
+    Returns
+    -------
+    dict of str to float
+        By name of the measure; empty where no pair was compared.
+    """
+    compared = masks.loc[masks["status"] == "compared", list(MEASURES)]
+    return {} if compared.empty else {str(name): float(value) for name, value in compared.median().items()}
+
+
 class _UnreadableError(InputError):
     """A mask or scan cannot be read any more, or is not what it was."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from radiomics_talent.robustness.agreement import agreement
 from radiomics_talent.robustness_settings import Statistic
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -101,7 +102,13 @@ def icc_table(stability: pd.DataFrame, chain: str, statistic: Statistic) -> pd.D
 
 
 def stable_shares(
-    stability: pd.DataFrame, chain: str, statistic: Statistic, good: float, excellent: float
+    stability: pd.DataFrame,
+    chain: str,
+    statistic: Statistic,
+    good: float,
+    excellent: float,
+    *,
+    by: Sequence[Literal["image_type", "feature_class"]] = ("image_type", "feature_class"),
 ) -> pd.DataFrame:
     """Return how many features are stable, by image type and feature class.
 
@@ -111,11 +118,13 @@ def stable_shares(
         As for `icc_table`.
     good, excellent : float
         From where on agreement is called so.
+    by : sequence of str
+        What makes a group.
 
     Returns
     -------
     DataFrame
-        ``image_type``, ``feature_class``, ``n_features``, ``n_defined`` (with the statistic), ``good`` and
+        The columns of `by`, ``n_features``, ``n_defined`` (with the statistic), ``good`` and
         ``excellent``: shares of all features of the group, those without the statistic not among them. Groups come
         in the table's order; the last row is about `ALL`, its shares NaN without features.
 
@@ -126,18 +135,34 @@ def stable_shares(
     """
     rows = _of_chain(stability, chain)
     values = rows[_checked(statistic)]
-    groups = rows[["image_type", "feature_class"]].assign(
+    groups = rows[list(by)].assign(
         n_features=1, n_defined=values.notna(), good=values >= good, excellent=values >= excellent
     )
-    all_of_it = groups.assign(image_type=ALL, feature_class=ALL)
     counts = ["n_features", "n_defined", "good", "excellent"]
-    total = {"image_type": ALL, "feature_class": ALL, **all_of_it[counts].sum()}
-    by_group = groups.groupby(["image_type", "feature_class"], sort=False)[counts].sum().reset_index()
+    total = dict.fromkeys(by, ALL) | groups[counts].sum().to_dict()
+    by_group = groups.groupby(list(by), sort=False)[counts].sum().reset_index()
     shares = pd.concat([by_group, pd.DataFrame([total])], ignore_index=True)
     shares[["n_features", "n_defined"]] = shares[["n_features", "n_defined"]].astype(np.int64)
     for name in ("good", "excellent"):
         shares[name] = shares[name].astype(np.float64) / shares["n_features"]
     return shares
+
+
+def median_by_chain(stability: pd.DataFrame, statistic: Statistic) -> dict[str, float]:
+    """Return the median of a statistic over the features that have it, by chain; the least comes first.
+
+    Parameters
+    ----------
+    stability, statistic
+        As for `icc_table`. A chain in which no feature has the statistic is left out.
+
+    Raises
+    ------
+    ConfigError
+        There is no such statistic.
+    """
+    medians = stability.groupby("chain", sort=False)[_checked(statistic)].median().dropna()
+    return {str(chain): float(value) for chain, value in medians.sort_values(kind="stable").items()}
 
 
 @dataclass(frozen=True, slots=True)

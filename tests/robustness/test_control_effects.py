@@ -1,12 +1,13 @@
 """What a control does to each feature, and which features depend on what."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from robustness.control_cohorts import control_cohort
 from scipy import stats
 
 from radiomics_talent.features.table import FeatureTable
-from radiomics_talent.robustness.control_effects import control_effects, depends_on
+from radiomics_talent.robustness.control_effects import control_effects, depends_on, effects_by_kind
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,23 @@ def test_shuffling_leaves_first_order_and_form_and_changes_texture() -> None:
     assert shuffled.loc["original_glcm_Correlation", "spearman"] < 0.5
     assert shuffled.loc["original_glrlm_GrayLevelNonUniformity", "spearman"] > 0.9  # it counts voxels
     assert (effects.loc["surroundings_shuffled", "changed"] == 0).all()
+
+
+def test_effects_by_kind_are_the_mean_change_and_the_median_correlation() -> None:
+    effects = pd.DataFrame(
+        [
+            ("a", "texture", "roi_noise", 1.0, 0.2),
+            ("b", "texture", "roi_noise", 0.5, 0.4),
+            ("c", "texture", "roi_noise", 0.0, np.nan),
+            ("d", "", "roi_noise", 1.0, 1.0),
+            ("e", "shape", "roi_noise", 0.0, np.nan),
+        ],
+        columns=["feature", "depends_on", "control", "changed", "spearman"],
+    )
+    found = effects_by_kind(effects)
+    assert found[["control", "depends_on", "changed"]].to_numpy().tolist() == [
+        ["roi_noise", "texture", 0.5],
+        ["roi_noise", "shape", 0.0],
+    ]
+    assert found["spearman"][0] == pytest.approx(0.3)
+    assert np.isnan(found["spearman"][1])

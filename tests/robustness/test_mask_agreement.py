@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
 from extraction.tiny_cohorts import make_settings, write_mask
@@ -19,7 +20,13 @@ from radiomics_talent.dicom.index import index_dicom
 from radiomics_talent.extraction.run import run_extraction
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels
-from radiomics_talent.robustness.mask_agreement import MASK_COLUMNS, MEASURES, compare_masks, mask_agreement
+from radiomics_talent.robustness.mask_agreement import (
+    MASK_COLUMNS,
+    MEASURES,
+    compare_masks,
+    mask_agreement,
+    mask_medians,
+)
 from radiomics_talent.robustness.pairing import pair_tables, read_measured
 
 GRID = Geometry((20, 18, 12), (0.8, 0.8, 2.5), (-10.0, 5.0, 30.0))
@@ -242,3 +249,10 @@ def test_a_patient_who_lay_down_twice_is_not_compared_though_the_grids_look_the_
     masks = of_runs(first, second)
     assert masks["status"].tolist() == ["elsewhere"] * 3
     assert masks["reason"].tolist() == ["other frame of reference"] * 3
+
+
+def test_medians_are_of_compared_pairs():
+    measured = {name: [0.5, 9.0, 1.0] for name in MEASURES}
+    masks = pd.DataFrame({"status": ["compared", "unreadable", "compared"]} | measured)
+    assert mask_medians(masks) == dict.fromkeys(MEASURES, 0.75)
+    assert mask_medians(masks.iloc[1:2]) == {}

@@ -19,6 +19,7 @@ from radiomics_talent.robustness.stability import (
     ICC_COLUMNS,
     SetAgreement,
     icc_table,
+    median_by_chain,
     read_stability,
     set_agreement,
     stability,
@@ -183,6 +184,28 @@ def test_shares_end_with_a_row_of_all(table):
     assert (last["n_features"], last["n_defined"]) == (6, 5)
     assert last["good"] == (icc >= 0.75).sum() / 6
     assert shares["n_features"].dtype == np.int64
+
+
+@pytest.mark.parametrize("by", ["image_type", "feature_class"])
+def test_shares_by_one_column_are_the_sums_of_those_by_both(table, by):
+    shares = stable_shares(table, "combined", "icc_1_1", 0.75, 0.9, by=(by,)).set_index(by)
+    finer = stable_shares(table, "combined", "icc_1_1", 0.75, 0.9)
+    finer["n_good"] = finer["good"] * finer["n_features"]
+    sums = finer.groupby(by, sort=False)[["n_features", "n_good"]].sum()
+    assert list(shares.index) == list(sums.index)
+    np.testing.assert_array_equal(shares["n_features"], sums["n_features"])
+    np.testing.assert_allclose(shares["good"] * shares["n_features"], sums["n_good"])
+
+
+def test_medians_of_chains_begin_with_the_least_and_leave_out_features_without_icc(table):
+    medians = median_by_chain(table, "icc_1_1")
+    for chain, median in medians.items():
+        assert median == np.nanmedian(table.loc[table["chain"] == chain, "icc_1_1"])
+    assert list(medians.values()) == sorted(medians.values())
+    none = table.assign(icc_1_1=table["icc_1_1"].where(table["chain"] == "combined"))
+    assert list(median_by_chain(none, "icc_1_1")) == ["combined"]
+    with pytest.raises(ConfigError, match="statistic 'cv' is not known"):
+        median_by_chain(table, "cv")
 
 
 def icc_of(**values: float) -> pd.DataFrame:
