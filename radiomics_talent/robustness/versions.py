@@ -132,7 +132,7 @@ def read_versions(path: Path) -> VersionTable:
     Raises
     ------
     TableError
-        The file is absent, or is no table of versions.
+        The file is absent or is no table of versions, or not every lesion has each version of a chain once.
     """
     if not path.is_file():
         raise TableError("is not there; name a finished run folder of robustness", where=str(path))
@@ -142,15 +142,59 @@ def read_versions(path: Path) -> VersionTable:
         raise TableError("is damaged; repeat the command that made it", where=str(path)) from error
     if not {*KEY_COLUMNS, *VERSION_COLUMNS} <= set(frame.columns):
         raise TableError("is no table of versions; name a run folder of robustness", where=str(path))
+    try:
+        return _arranged(frame)
+    except TableError as error:
+        raise TableError(f"{error}; repeat the command that made it", where=str(path)) from error
+
+
+def _arranged(frame: pd.DataFrame) -> VersionTable:
+    """Put the rows of a file, in whatever order, where lesion and version say."""
     features = [c for c in frame.columns if c not in {*KEY_COLUMNS, *VERSION_COLUMNS}]
     is_original = (frame["chain"] == ORIGINAL).to_numpy()
     keys = frame.loc[is_original, list(KEY_COLUMNS)].reset_index(drop=True)
+    lesions = pd.MultiIndex.from_frame(frame[["patient_id", "lesion_id"]])
+    known = lesions[is_original]
+    if known.has_duplicates:
+        raise TableError(f"lesion {_key(known[known.duplicated()][0])} is there twice as it is, expected once")
+    lesion = known.get_indexer(lesions)
+    if (lesion < 0).any():
+        stranger = _key(lesions[lesion < 0][0])
+        raise TableError(f"lesion {stranger} has versions and is not there as it is (chain {ORIGINAL})")
+    numbers = frame["version"].to_numpy()
+    if numbers.dtype.kind not in "iu":
+        raise TableError("version is no column of whole numbers")
+    texts = [c for c in features if frame[c].dtype.kind not in "iuf"]
+    if texts:
+        raise TableError(f"column {texts[0]} holds something else than numbers")
     values = frame[features].to_numpy(np.float64)
     chains = {}
     for chain in dict.fromkeys(frame.loc[~is_original, "chain"]):
-        rows = values[(frame["chain"] == chain).to_numpy()]
-        chains[str(chain)] = rows.reshape(-1, len(keys), len(features)).transpose(1, 0, 2)
+        rows = np.flatnonzero(frame["chain"] == chain)
+        places = lesion[rows], numbers[rows] - 1
+        chains[str(chain)] = np.empty((len(keys), _checked(str(chain), places, known), len(features)))
+        chains[str(chain)][places] = values[rows]
     return VersionTable(keys, tuple(map(str, features)), values[is_original], chains)
+
+
+def _checked(chain: str, places: tuple[NDArray[np.intp], NDArray[np.int64]], lesions: pd.MultiIndex) -> int:
+    """Return the number of versions of a chain, all of which every lesion has once."""
+    met = np.unique(places[1])
+    if not np.array_equal(met, np.arange(len(met))):
+        gap = next(n for n in range(len(met)) if met[n] != n) + 1
+        raise TableError(f"chain {chain} has {len(met)} versions and no version {gap}, expected 1 to {len(met)}")
+    counts = np.zeros((len(lesions), len(met)), dtype=np.int64)
+    np.add.at(counts, places, 1)
+    odd = np.argwhere(counts != 1)
+    if len(odd):
+        lesion, version = odd[0]
+        times = "twice or more" if counts[lesion, version] else "not"
+        raise TableError(f"lesion {_key(lesions[lesion])}: version {version + 1} of chain {chain} is {times} there")
+    return len(met)
+
+
+def _key(lesion: tuple[object, ...]) -> str:
+    return "/".join(map(str, lesion))
 
 
 def _text(cell: object) -> str:
