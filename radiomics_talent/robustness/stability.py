@@ -34,6 +34,10 @@ REMARKS = {
     "constant_in_version": "lesions do not differ within a version; ICC(3,1) is not defined",
 }
 """What is said of a feature without ICC, by `radiomics_talent.robustness.agreement.Remark`."""
+UNCHANGED = "no version differs from the lesion as it is: the chain does not change this feature"
+"""What is said of a feature whose agreement is perfect because nothing was done to it."""
+_BLOCK = 256
+"""Features that are looked at together: agreement needs about ten times the memory of their values."""
 _KINDS = ("icc_1_1", "icc_2_1", "icc_3_1")
 _TEXTS = ("chain", "feature", "image_type", "feature_class", "remark")
 _COUNTS = ("n_lesions", "n_lesions_left_out", "n_versions")
@@ -53,19 +57,13 @@ def stability(table: VersionTable) -> pd.DataFrame:
     -------
     DataFrame
         `COLUMNS`, one row a chain and feature, in the order of the table. ``n_versions`` counts the original as one;
-        coefficients are NaN where not defined, and ``remark`` says why.
+        coefficients are NaN where not defined, and ``remark`` says why; it also says where a chain changes nothing.
     """
-    parts = [_parts(name) for name in table.features]
-    frames = []
-    for chain, versions in table.chains.items():
-        found = agreement(np.concatenate([table.original[:, np.newaxis, :], versions], axis=1))
-        names = {
-            "chain": [chain] * len(parts),
-            "feature": list(table.features),
-            "image_type": [image_type for image_type, _ in parts],
-            "feature_class": [feature_class for _, feature_class in parts],
-        }
-        frames.append(pd.DataFrame(names | _numbers(found, len(table.keys))))
+    frames = [
+        _of_block(table, chain, slice(start, start + _BLOCK))
+        for chain in table.chains
+        for start in range(0, len(table.features), _BLOCK)
+    ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 
 
@@ -257,6 +255,29 @@ def _parts(name: str) -> tuple[str, str]:
     return column.image_type, column.feature_class
 
 
+def _of_block(table: VersionTable, chain: str, block: slice) -> pd.DataFrame:
+    """Return the rows of `stability` about one chain and some of the features."""
+    original, versions = table.original[:, np.newaxis, block], table.chains[chain][:, :, block]
+    found = agreement(np.concatenate([original, versions], axis=1))
+    said = np.array([REMARKS[code] for code in found.remark.tolist()], dtype=object)
+    said[(found.remark == "") & _is_unchanged(original, versions)] = UNCHANGED
+    features = table.features[block]
+    parts = [_parts(name) for name in features]
+    names = {
+        "chain": [chain] * len(features),
+        "feature": list(features),
+        "image_type": [image_type for image_type, _ in parts],
+        "feature_class": [feature_class for _, feature_class in parts],
+    }
+    return pd.DataFrame(names | _numbers(found, len(table.keys)) | {"remark": said.tolist()})
+
+
+def _is_unchanged(original: NDArray[np.float64], versions: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell of which features no version that could be made differs from the lesion as it is."""
+    same = (versions == original) | np.isnan(versions) | np.isnan(original)
+    return np.asarray(same.all(axis=(0, 1)))
+
+
 def _numbers(found: Agreement, n_lesions: int) -> dict[str, object]:
     numbers: dict[str, object] = {
         "n_lesions": found.n_lesions,
@@ -266,7 +287,7 @@ def _numbers(found: Agreement, n_lesions: int) -> dict[str, object]:
     for kind in _KINDS:
         one = getattr(found, kind)
         numbers |= {kind: one.value, f"{kind}_lower": one.lower, f"{kind}_upper": one.upper}
-    return numbers | {"ccc": found.ccc, "cv": found.cv, "remark": [REMARKS[code] for code in found.remark.tolist()]}
+    return numbers | {"ccc": found.ccc, "cv": found.cv}
 
 
 def _of_chain(stability: pd.DataFrame, chain: str) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from radiomics_talent.robustness.agreement import agreement
 from radiomics_talent.robustness.stability import (
     COLUMNS,
     ICC_COLUMNS,
+    UNCHANGED,
     SetAgreement,
     icc_table,
     median_by_chain,
@@ -107,12 +109,52 @@ def test_a_constant_feature_says_so_and_has_no_icc(table):
     found = row(table, "combined", FEATURES[CONSTANT])
     assert found["remark"].startswith("constant")
     assert math.isnan(found["icc_1_1"])
-    assert (table.loc[table["feature"] != FEATURES[CONSTANT], "remark"] == "").all()
+    assert (table.loc[~table["feature"].isin([FEATURES[0], FEATURES[CONSTANT]]), "remark"] == "").all()
 
 
-def test_a_feature_that_no_version_changes_is_1(table):
+def test_a_feature_that_no_version_changes_is_1_and_says_so(table):
     found = row(table, "combined", FEATURES[0])
     assert (found[["icc_1_1", "icc_2_1_lower", "icc_3_1_upper", "ccc"]] == 1.0).all()
+    assert found["remark"] == UNCHANGED
+
+
+def test_one_version_of_one_lesion_that_differs_is_a_change():
+    versions = versions_of()
+    versions.chains["combined"][3, 2, 0] += 1e-9
+    versions.chains["noise"][3, 1, 0] = np.nan
+    found = stability(versions)
+    assert row(found, "combined", FEATURES[0])["remark"] == ""
+    assert row(found, "noise", FEATURES[0])["remark"] == UNCHANGED
+
+
+def many_features(n_lesions, n_versions, n_features):
+    rng = np.random.default_rng(3)
+    original = rng.normal(10, 1, size=(n_lesions, n_features))
+    versions = rng.normal(size=(n_lesions, n_versions, n_features))
+    versions += original[:, np.newaxis]
+    keys = pd.DataFrame({name: [f"{name}{i}" for i in range(n_lesions)] for name in KEY_COLUMNS})
+    names = tuple(f"original_glcm_F{i}" for i in range(n_features))
+    return VersionTable(keys, names, original, {"combined": versions})
+
+
+def test_features_by_the_hundred_are_those_of_one_look():
+    versions = many_features(6, 3, 700)
+    found = stability(versions)
+    assert list(found["feature"]) == list(versions.features)
+    expected = agreement(np.concatenate([versions.original[:, np.newaxis], versions.chains["combined"]], axis=1))
+    np.testing.assert_allclose(found["icc_2_1"], expected.icc_2_1.value, rtol=1e-12)
+    np.testing.assert_allclose(found["cv"], expected.cv, rtol=1e-12)
+
+
+def test_many_features_need_little_more_memory_than_some():
+    peaks = []
+    for n_features in (256, 1024):
+        versions = many_features(50, 10, n_features)
+        tracemalloc.start()
+        stability(versions)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
 
 
 @pytest.mark.parametrize(
