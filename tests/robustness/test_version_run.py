@@ -11,9 +11,15 @@ from extraction.tiny_cohorts import make_cohort, make_settings
 from robustness.version_doubles import Doubles
 
 from radiomics_talent.errors import ConfigError, TableError
+from radiomics_talent.extraction.cohort_work import scan_tasks
 from radiomics_talent.extraction.run import run_extraction
+from radiomics_talent.extraction.worker import ScanTask
+from radiomics_talent.robustness.control_run import Controls
+from radiomics_talent.robustness.perturb import Perturbations
 from radiomics_talent.robustness.version_run import versions_of_cohort
 from radiomics_talent.robustness.versions import read_versions
+from radiomics_talent.robustness_settings import STEPS, ControlSettings, PerturbationSettings
+from radiomics_talent.settings import ExtractionSettings
 
 SETTINGS = make_settings()
 
@@ -71,6 +77,35 @@ def test_the_number_of_jobs_changes_nothing(cohort, tmp_path, jobs):
     other = run_versions(cohort, SETTINGS, Doubles(tmp_path / "t"), tmp_path / "other", jobs=jobs, timeout_s=60).table
     assert np.array_equal(one.original, other.original)
     assert np.array_equal(one.chains["times"], other.chains["times"])
+
+
+FILTERED = ExtractionSettings.model_validate(
+    {
+        "imageType": {"Original": {}, "LoG": {"sigma": [2.0]}, "Wavelet": {}},
+        "setting": {"resampledPixelSpacing": [1, 1, 1.5], "binWidth": 10},
+    }
+)
+FEW_VERSIONS = PerturbationSettings.model_validate(
+    {"strengths": {"contour_supervoxel_mm3": 20}, "chains": {"combined": {"steps": STEPS, "versions": 4}}}
+)
+
+
+@pytest.mark.parametrize(
+    "plan", [Perturbations(FEW_VERSIONS), Controls(ControlSettings())], ids=["perturb", "controls"]
+)
+def test_lesions_side_by_side_in_threads_have_the_same_bits(cohort, tmp_path, plan):
+    one_scan = replace(cohort, lesions=cohort.lesions[-3:])
+    tables = []
+    for jobs, threads in ((1, 1), (4, 3)):
+        out = tmp_path / str(jobs)
+        assert [t.threads for t in scan_tasks(one_scan, ScanTask((), FILTERED, out), jobs)] == [threads]
+        tables.append(run_versions(one_scan, FILTERED, plan, out, jobs=jobs).table)
+    alone, together = tables
+    assert len(alone.keys) == 3
+    assert np.array_equal(alone.original, together.original, equal_nan=True)
+    for name, values in alone.chains.items():
+        assert np.isfinite(values).any(axis=2).all()
+        assert np.array_equal(values, together.chains[name], equal_nan=True)
 
 
 def test_a_finished_run_computes_nothing_again(cohort, tmp_path):
