@@ -163,6 +163,29 @@ def median_by_chain(stability: pd.DataFrame, statistic: Statistic) -> dict[str, 
     return {str(chain): float(value) for chain, value in medians.sort_values(kind="stable").items()}
 
 
+def medians_by_class(stability: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:
+    """Return the median of a statistic over the features of each class of each image type, by chain.
+
+    Parameters
+    ----------
+    stability, statistic
+        As for `icc_table`.
+
+    Returns
+    -------
+    DataFrame
+        A row an image type and feature class (its index), a column a chain, both in the table's order; NaN where no
+        feature has the statistic.
+
+    Raises
+    ------
+    ConfigError
+        There is no such statistic.
+    """
+    grouped = stability.groupby(["image_type", "feature_class", "chain"], sort=False)[_checked(statistic)]
+    return grouped.median().unstack("chain", sort=False)
+
+
 @dataclass(frozen=True, slots=True)
 class SetAgreement:
     """How far two tables call the same features stable.

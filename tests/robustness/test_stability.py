@@ -22,6 +22,7 @@ from radiomics_talent.robustness.stability import (
     SetAgreement,
     icc_table,
     median_by_chain,
+    medians_by_class,
     read_stability,
     set_agreement,
     stability,
@@ -248,6 +249,16 @@ def test_medians_of_chains_begin_with_the_least_and_leave_out_features_without_i
     assert list(median_by_chain(none, "icc_1_1")) == ["combined"]
     with pytest.raises(ConfigError, match="statistic 'cv' is not known"):
         median_by_chain(table, "cv")
+
+
+def test_medians_of_classes_stand_by_chain(table):
+    medians = medians_by_class(table, "icc_1_1")
+    assert list(medians.columns) == list(dict.fromkeys(table["chain"]))
+    for (image_type, feature_class), row in medians.iterrows():
+        held = table[(table["image_type"] == image_type) & (table["feature_class"] == feature_class)]
+        for chain, median in row.items():
+            np.testing.assert_equal(median, held.loc[held["chain"] == chain, "icc_1_1"].median())
+    assert len(medians) == len(table[["image_type", "feature_class"]].drop_duplicates())
 
 
 def icc_of(**values: float) -> pd.DataFrame:
