@@ -84,12 +84,11 @@ def moved_grid(lesion: LesionVoxels, settings: ExtractionSettings, motion: Motio
     margin : int
         Without resampling: voxels about the lesion that filters look at.
     """
-    centre = _centre_mm(lesion)
     if settings.ibsi is not None:
-        whole = motion.of(grid_of(lesion.geometry, settings.ibsi).geometry, centre)
+        whole = _moved(grid_of(lesion.geometry, settings.ibsi).geometry, lesion, motion)
         x, y, z = (math.ceil(MARGIN_MM / spacing) for spacing in whole.spacing_mm)
         return whole.crop(_box_on(whole, lesion).padded((x, y, z), whole.size))
-    frame = motion.of(lesion.geometry, centre)
+    frame = _moved(lesion.geometry, lesion, motion)
     seen = _box_on(frame, lesion)
     if not settings.resamples:
         return frame.crop(seen.padded(margin, frame.size))
@@ -233,16 +232,30 @@ def _centre_mm(lesion: LesionVoxels) -> NDArray[np.float64]:
     return lesion.geometry.to_points((np.array(lesion.box.lower) + np.array(lesion.box.upper) - 1) / 2)
 
 
+def _moved(grid: Geometry, lesion: LesionVoxels, motion: Motion) -> Geometry:
+    """Move a grid about a lesion, and let it go on where a lesion at the scan's border would lie beyond its ends."""
+    moved = motion.of(grid, _centre_mm(lesion))
+    lower, upper = _ends_on(moved, lesion)
+    if moved is grid or ((lower >= 0).all() and (upper <= moved.size).all()):
+        return moved
+    return moved.crop(_as_box(np.minimum(lower, 0), np.maximum(upper, moved.size)))
+
+
 def _box_on(grid: Geometry, lesion: LesionVoxels) -> Box:
     """Return the voxels of a grid that a lesion's voxels reach, kept inside the grid."""
+    lower, upper = _ends_on(grid, lesion)
+    size = np.array(grid.size)
+    return _as_box(np.clip(lower, 0, size - 1), np.clip(upper, 1, size))
+
+
+def _ends_on(grid: Geometry, lesion: LesionVoxels) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Return the first voxels (x, y, z) that a lesion reaches, and those after the last, of a grid without end."""
     corners = np.concatenate([_row_ends(lesion) + offset for offset in product((-0.5, 0.5), repeat=3)])
     index = grid.to_index(lesion.geometry.to_points(corners))
     scale = np.asarray(grid.spacing_mm) / np.asarray(lesion.geometry.spacing_mm)
     slack = _ROUNDING / np.minimum(scale, 1.0)
     lower = np.floor(index.min(axis=0) + 0.5 + slack).astype(int)
-    upper = np.ceil(index.max(axis=0) + 0.5 - slack).astype(int)
-    size = np.array(grid.size)
-    return _as_box(np.clip(lower, 0, size - 1), np.clip(upper, 1, size))
+    return lower, np.ceil(index.max(axis=0) + 0.5 - slack).astype(int)
 
 
 def _as_box(lower: NDArray[np.int_], upper: NDArray[np.int_]) -> Box:

@@ -190,3 +190,19 @@ def test_without_interpolation_moved_hu_are_whole_where_the_scans_are(kind, step
     settings = CHAINS["ibsi-ct"].model_copy(update={"ibsi": ibsi})
     values = inside(prepare_moved(image, lesion, settings, Motion(10.0, (0.3, 0.2, 0.5)), margin=1))
     assert bool((values == np.rint(values)).all()) == whole
+
+
+@pytest.mark.parametrize("turn", [10.0, -10.0])
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_lesion_along_the_border_keeps_its_volume_when_it_turns(name, turn):
+    """A turn about a long lesion takes its ends across the border of a grid as large as the scan."""
+    image, _ = scan_with_ellipsoid(shape=(24, 120, 90))
+    mask = np.zeros((24, 120, 90), bool)
+    mask[8:16, 20:100, 30:44] = True
+    whole = LesionVoxels.of(mask, Geometry.of(image))
+    cut = LesionVoxels.of(mask[:, :, 30:], Geometry.of(image[30:, :, :]))
+    volumes = [
+        inside(prepare_moved(seen, lesion, CHAINS[name], Motion(turn), margin=3)).size
+        for seen, lesion in ((image, whole), (image[30:, :, :], cut))
+    ]
+    assert volumes[1] == pytest.approx(volumes[0], rel=0.03)
