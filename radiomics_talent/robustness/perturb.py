@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -168,12 +169,13 @@ def _wider(width: float | None, count: int | None, change: float, width_name: st
 
 
 class _Lesion:
-    """A lesion with what its versions share, each made when it is first asked for; used by one thread."""
+    """A lesion with what its versions share, each made when it is first asked for, by one of the threads that ask."""
 
     def __init__(self, case: Case, settings: ExtractionSettings, growth: float) -> None:
         self.case, self.settings, self.growth = case, settings, growth
         self.content = mask_sha256(case.voxels)
         self.margin = _filter_margin(settings, case.voxels.geometry)
+        self._making = threading.RLock()
         self._as_it_is: Prepared | None = None
         self._noise_sd_hu: float | None = None
         self._neighbourhoods: dict[float, ContourNeighbourhood] = {}
@@ -181,27 +183,30 @@ class _Lesion:
     @property
     def as_it_is(self) -> Prepared:
         """The lesion prepared as `extract` does: of a version that changes grey levels alone, all but the levels."""
-        if self._as_it_is is None:
-            self._as_it_is = engine.prepare(self.case.image, self.case.voxels, self.settings)
-        return self._as_it_is
+        with self._making:
+            if self._as_it_is is None:
+                self._as_it_is = engine.prepare(self.case.image, self.case.voxels, self.settings)
+            return self._as_it_is
 
     @property
     def noise_sd_hu(self) -> float:
         """The scan's own noise about the lesion."""
-        if self._noise_sd_hu is None:
-            lesion = self.case.voxels
-            x, y, z = (math.ceil(_NOISE_REACH_MM / s) for s in lesion.geometry.spacing_mm)
-            about = lesion.box.padded((x, y, z), lesion.geometry.size)
-            self._noise_sd_hu = noise_sd_hu(sitk.GetArrayFromImage(about.cut(self.case.image)))
-        return self._noise_sd_hu
+        with self._making:
+            if self._noise_sd_hu is None:
+                lesion = self.case.voxels
+                x, y, z = (math.ceil(_NOISE_REACH_MM / s) for s in lesion.geometry.spacing_mm)
+                about = lesion.box.padded((x, y, z), lesion.geometry.size)
+                self._noise_sd_hu = noise_sd_hu(sitk.GetArrayFromImage(about.cut(self.case.image)))
+            return self._noise_sd_hu
 
     def neighbourhood(self, supervoxel_mm3: float) -> ContourNeighbourhood:
         """Distances and supervoxels about the contour; those of volume 0 serve growth alone."""
-        if supervoxel_mm3 not in self._neighbourhoods:
-            self._neighbourhoods[supervoxel_mm3] = contour_neighbourhood(
-                self.case.image, self.case.voxels, supervoxel_mm3, self.growth
-            )
-        return self._neighbourhoods[supervoxel_mm3]
+        with self._making:
+            if supervoxel_mm3 not in self._neighbourhoods:
+                self._neighbourhoods[supervoxel_mm3] = contour_neighbourhood(
+                    self.case.image, self.case.voxels, supervoxel_mm3, self.growth
+                )
+            return self._neighbourhoods[supervoxel_mm3]
 
 
 def _attempt(lesion: _Lesion, version: Version, seed: int) -> LesionFeatures | TalentError:

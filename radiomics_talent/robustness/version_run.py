@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import threading
 import time
 import uuid
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ from radiomics_talent.extraction.store import (
     write_rows,
     write_shard,
 )
+from radiomics_talent.extraction.threads import in_order
 from radiomics_talent.extraction.worker import ScanTask, peak_mib, walk_scan
 from radiomics_talent.features.engine import make_ready
 
@@ -100,7 +102,10 @@ class VersionPlan(Protocol):
         """Return what provenance.json says of the plan."""
 
     def begin(self, case: Case, settings: ExtractionSettings) -> Make:
-        """Return what makes the versions of a chain of one lesion, each with its features or why it has none."""
+        """Return what makes the versions of a chain of one lesion, each with its features or why it has none.
+
+        Several threads may call it for several chains at once.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,25 +230,34 @@ def _recipe(settings: ExtractionSettings, plan: VersionPlan) -> Recipe:
 
 def _made(plan: VersionPlan, task: ScanTask, case: Case, hashed: ScanHash) -> Outcome:
     image, mask = hashed.of(case), mask_sha256(case.voxels)
-    make: Make | None = None
-    shards = []
-    for chain, number in plan.chains.items():
+    making = threading.Lock()
+    begun: list[Make] = []
+
+    def make(chain: str) -> Sequence[LesionFeatures | TalentError]:
+        with making:
+            if not begun:
+                begun.append(plan.begin(case, task.settings))
+        return begun[0](chain)
+
+    def shard_of(chain: str) -> VersionShard:
         made_with = _joined_hash(task.settings.hash, plan.hash, chain)
         key = content_key(image, mask, case.lesion.label, made_with, task.versions)
         shard = read_shard(task.folder, key, VersionShard)
         if shard is None:
             started = time.perf_counter()
-            make = make or plan.begin(case, task.settings)
             found = make(chain)
-            assert len(found) == number, "a chain has the versions that the plan says"
+            assert len(found) == plan.chains[chain], "a chain has the versions that the plan says"
             names, values, left_out, warnings = _side_by_side(found)
             seconds = time.perf_counter() - started
             shard = VersionShard(key, image, mask, task.run_id, chain, names, values, left_out, warnings, seconds)
             write_shard(task.folder, shard)
-        shards.append(shard)
+        return shard
+
+    # The largest lesion of a scan takes longest and may be its last: its chains are done beside each other.
+    shards = tuple(in_order([partial(shard_of, chain) for chain in plan.chains], task.threads))
     resumed = all(shard.run_id != task.run_id for shard in shards)
     lesion = case.lesion
-    return Outcome(lesion.row, 0, lesion.lesion_id, versions=tuple(shards), resumed=resumed, peak_mib=peak_mib())
+    return Outcome(lesion.row, 0, lesion.lesion_id, versions=shards, resumed=resumed, peak_mib=peak_mib())
 
 
 def _side_by_side(
