@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from radiomics_talent.feature_dictionary import ColumnName
 from radiomics_talent.reporting import robustness_figures as figures
 from radiomics_talent.reporting.extraction_figures import Plate, listed, plate
-from radiomics_talent.reporting.robustness_words import STATISTICS, statistic_name
-from radiomics_talent.robustness.stability import read_stability
+from radiomics_talent.reporting.robustness_words import STATISTICS, counted, prose, statistic_name
+from radiomics_talent.robustness.stability import read_stability, stable_shares
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +19,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from radiomics_talent.reporting.robustness_figures import Levels
+    from radiomics_talent.robustness_settings import Statistic
 
 MOST_NAMED = 150
 """Features whose intervals are drawn with a name each."""
+NOT_TESTED = "not tested"
+"""Verdict of a feature that no version of the chain changes: its ICC of 1 says nothing."""
+_NO_VERSION_DIFFERS = "no version differs from the lesion as it is"
+"""How the remark of stability.csv begins."""
 _CLASSES = (
     "shape", "shape2D", "localintensity", "firstorder", "histogram", "ivh", "glcm", "glrlm", "glszm", "gldzm", "gldm",
     "ngtdm",
@@ -37,25 +41,35 @@ class Agreed:
     ----------
     frame : DataFrame
         Rows of stability.csv, by image type and class, with the columns ``label`` (name without image type),
-        ``value`` (the statistic that decides) and ``verdict``.
+        ``value`` (the statistic that decides) and ``verdict`` (of `Levels.verdict`, or `NOT_TESTED`).
+    chain : str
+        Which chain.
     statistic : str
         Which statistic.
     levels : Levels
         What is good and what is excellent.
+    n_features, n_defined, n_good, n_excellent : int
+        All features, those with the statistic, and how many of them are at least good and excellent.
     """
 
     frame: pd.DataFrame
-    statistic: str
+    chain: str
+    statistic: Statistic
     levels: Levels
-
-    def count(self, *verdicts: str) -> int:
-        """Return how many features have one of the verdicts."""
-        return int(self.frame["verdict"].isin(verdicts).sum())
+    n_features: int
+    n_defined: int
+    n_good: int
+    n_excellent: int
 
     @property
-    def n_good(self) -> int:
-        """Features that are good or excellent."""
-        return self.count("good", "excellent")
+    def n_not_defined(self) -> int:
+        """Features without the statistic."""
+        return self.n_features - self.n_defined
+
+    @property
+    def n_not_tested(self) -> int:
+        """Features that no version changes."""
+        return int((self.frame["verdict"] == NOT_TESTED).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,24 +114,55 @@ def ordered_stability(path: Path) -> pd.DataFrame:
     return frame
 
 
-def agreed(stability: pd.DataFrame, chain: str, statistic: str, levels: Levels) -> Agreed:
+def agreed(stability: pd.DataFrame, chain: str, statistic: Statistic, levels: Levels) -> Agreed:
     """Return the rows of the chain that decides, each with its verdict."""
     frame = stability.loc[stability["chain"] == chain].reset_index(drop=True)
     frame["value"] = frame[statistic]
-    frame["verdict"] = [levels.verdict(v) for v in frame["value"]]
-    return Agreed(frame, statistic, levels)
+    verdicts = [levels.verdict(v) for v in frame["value"]]
+    frame["verdict"] = np.where(is_not_tested(frame), NOT_TESTED, np.array(verdicts, dtype=object))
+    if frame.empty:
+        return Agreed(frame, chain, statistic, levels, 0, 0, 0, 0)
+    total = stable_shares(frame, chain, statistic, levels.good, levels.excellent).iloc[-1]
+    n = int(total["n_features"])
+    good, excellent = (round(total[name] * n) for name in ("good", "excellent"))
+    return Agreed(frame, chain, statistic, levels, n, int(total["n_defined"]), good, excellent)
+
+
+def is_not_tested(stability: pd.DataFrame) -> np.ndarray:
+    """Tell of each row of stability.csv whether no version of the chain changes the feature in any lesion."""
+    return stability["remark"].astype(str).str.startswith(_NO_VERSION_DIFFERS).to_numpy(np.bool_)
+
+
+def not_tested_sentence(found: Agreed) -> list[str]:
+    """Say, where it is so, that features were not tested by the chain that decides."""
+    if not found.n_not_tested:
+        return []
+    features = counted(found.n_not_tested, "feature")
+    return [
+        (
+            f"For {features} no version differs from the lesion as it is: an agreement of 1 then says nothing, and the "
+            "table calls them not tested. They are counted above as they stand."
+        )
+    ]
 
 
 def share_plates(found: Agreed) -> list[Plate]:
     """Draw the share of stable features by class and, where there are several, by image type."""
-    plates = []
-    for column, name in (("feature_class", "class"), ("image_type", "image type")):
-        groups = list(dict.fromkeys(found.frame[column]))
-        if column == "image_type" and len(groups) < 2:
+    plates: list[Plate] = []
+    if found.frame.empty:
+        return plates
+    columns: tuple[tuple[Literal["feature_class", "image_type"], str], ...] = (
+        ("feature_class", "class"),
+        ("image_type", "image type"),
+    )
+    for column, name in columns:
+        by_group = _counts(found, column)
+        if column == "image_type" and len(by_group) < 2:
             continue
+        groups, counts = list(by_group), list(by_group.values())
         if column == "feature_class":
             groups.sort(key=lambda g: _CLASSES.index(g) if g in _CLASSES else len(_CLASSES))
-        counts = [_counts(found.frame.loc[found.frame[column] == g, "verdict"]) for g in groups]
+            counts = [by_group[g] for g in groups]
         good, excellent = f"{found.levels.good:g}", f"{found.levels.excellent:g}"
         said = listed([f"{g}: {c[1]} and {c[2]} of {c[0]}" for g, c in zip(groups, counts, strict=True)])
         caption = (
@@ -126,7 +171,7 @@ def share_plates(found: Agreed) -> list[Plate]:
             "defined value count as not stable."
         )
         alt = f"Bars by {name}, features of at least {good} and of at least {excellent}. {said}"
-        plates.append(plate(figures.draw_shares(groups, counts, found.levels), alt=alt, caption=caption))
+        plates.append(plate(figures.draw_shares(groups, counts, found.levels), alt=alt, caption=prose(caption)))
     return plates
 
 
@@ -139,13 +184,15 @@ def interval_plates(found: Agreed) -> list[Plate]:
     value = known[base].to_numpy(np.float64)
     low, high = (_limit(known, base, end) for end in ("_lower", "_upper"))
     verdicts, name = list(known["verdict"]), STATISTICS[base][0]
-    where = _where(known)
     names = list(known["label"] if known["image_type"].nunique() < 2 else known["feature"])
     if len(known) <= MOST_NAMED:
         figure = figures.draw_forest(names, value, low, high, verdicts, found.levels, name)
     else:
         figure = figures.draw_ranked(value, low, high, verdicts, found.levels, name)
     undefined = len(found.frame) - len(known)
+    where = (
+        f"{found.n_good} of at least {found.levels.good:g}, {found.n_excellent} of at least {found.levels.excellent:g}"
+    )
     intervals = " with its 95 % interval" if base != "ccc" else ""
     caption = (
         f"{name} of each feature{intervals}, sorted; dashed lines at {found.levels.good:g} and "
@@ -153,14 +200,14 @@ def interval_plates(found: Agreed) -> list[Plate]:
         + (f" {undefined} features without a defined value are not drawn." if undefined else "")
     )
     alt = f"{name} of {len(known)} features, from {value[0]:.3f} ({names[0]}) to {value[-1]:.3f} ({names[-1]}). {where}"
-    return [plate(figure, alt=alt, caption=caption, vector=len(known) <= MOST_NAMED)]
+    return [plate(figure, alt=alt, caption=prose(caption), vector=len(known) <= MOST_NAMED)]
 
 
 def feature_rows(found: Agreed) -> list[FeatureRow]:
     """Return the table of all features, in the order of stability.csv."""
     base = found.statistic.removesuffix("_lower")
     low, high = (_limit(found.frame, base, end) for end in ("_lower", "_upper"))
-    badges = {"excellent": "ok", "good": "info", "not stable": "error", "not defined": "warning"}
+    badges = {"excellent": "ok", "good": "info", "not stable": "error", "not defined": "warning", NOT_TESTED: "warning"}
     return [
         FeatureRow(
             feature=row["feature"],
@@ -190,13 +237,17 @@ def _label(column: str) -> str:
     return f"{name.feature_class}{aggregation} {name.feature}"
 
 
-def _counts(verdicts: pd.Series) -> tuple[int, int, int]:
-    by = Counter(verdicts)
-    return len(verdicts), by["good"] + by["excellent"], by["excellent"]
-
-
-def _where(known: pd.DataFrame) -> str:
-    return listed([f"{verdict}: {n} features" for verdict, n in Counter(known["verdict"]).items()])
+def _counts(found: Agreed, column: Literal["feature_class", "image_type"]) -> dict[str, tuple[int, int, int]]:
+    """Return of each group its features, its good ones (excellent ones among them) and its excellent ones."""
+    levels = found.levels
+    shares = stable_shares(found.frame, found.chain, found.statistic, levels.good, levels.excellent, by=(column,)).iloc[
+        :-1
+    ]
+    return {
+        str(row[column]): (n, round(row["good"] * n), round(row["excellent"] * n))
+        for row in shares.to_dict("records")
+        for n in [int(row["n_features"])]
+    }
 
 
 def _limit(frame: pd.DataFrame, base: str, end: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from radiomics_talent.feature_dictionary import ColumnName, definitions
 from radiomics_talent.reporting.extraction_figures import Plate, plate
 from radiomics_talent.reporting.robustness_compare_figures import draw_bland_altman, readable
 from radiomics_talent.reporting.robustness_folder import damaged, read_table
+from radiomics_talent.reporting.robustness_words import prose
 from radiomics_talent.robustness.versions import read_versions
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ def _plate(feature: str, why: str, a: np.ndarray, b: np.ndarray, row: dict[Any, 
     return plate(
         figure,
         alt=f"Bland-Altman plot of {feature}, {n} pairs: bias {bias}, limits of agreement {low} and {high}",
-        caption=f"{feature} ({why}): {n} pairs; line, bias; dashes, limits of agreement; bands, their 95 % intervals.",
+        caption=prose(
+            f"`{feature}` ({why}): {n} pairs; line, bias; dashes, limits of agreement; bands, their 95 % intervals."
+        ),
     )
 
 

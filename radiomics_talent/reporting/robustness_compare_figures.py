@@ -64,20 +64,19 @@ def readable(value: float, digits: int = 3) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.{digits}g}"
 
 
-def draw_masks(panels: Sequence[tuple[str, NDArray[np.float64]]]) -> Figure:
+def draw_masks(panels: Sequence[tuple[str, NDArray[np.float64], float]]) -> Figure:
     """Draw how far masks agree: a strip a measure, a point a pair, the median as a line.
 
     Parameters
     ----------
-    panels : sequence of (str, ndarray of float64)
-        Label, and a value a pair.
+    panels : sequence of (str, ndarray of float64, float)
+        Label, a value a pair, and their median.
     """
     figure = Figure(figsize=(2.2 * len(panels), 3.0), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     rng = np.random.default_rng(0)
-    for axes, (name, values) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    for axes, (name, values, middle) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         axes.scatter(rng.uniform(-0.22, 0.22, len(values)), values, s=16, color=PALETTE[0], alpha=0.7, linewidths=0)
-        middle = float(np.median(values))
         axes.plot([-0.35, 0.35], [middle, middle], color="black", linewidth=1.8)
         axes.annotate(f"{middle:.3g}", (0.37, middle), fontsize=8, va="center")
         axes.set_xlim(-0.5, 0.75)

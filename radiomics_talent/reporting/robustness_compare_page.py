@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from radiomics_talent.reporting.html import render_page
 from radiomics_talent.reporting.robustness_bland_altman import bland_altman_plates, bland_altman_rows, read_bland_altman
 from radiomics_talent.reporting.robustness_figures import Levels
 from radiomics_talent.reporting.robustness_folder import damaged, finished_record, read_table
+from radiomics_talent.robustness.mask_agreement import mask_medians
+from radiomics_talent.robustness_settings import Statistic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,12 +85,12 @@ def write_compare_page(run: Path, path: Path, *, title: str) -> None:
             "Research use only."
         ),
         tiles=_tiles(record, found, masks),
-        sentences=_sentences(record, found),
-        notes=record["notes"],
+        sentences=[words.prose(s) for s in _sentences(record, found)],
+        notes=[words.prose(str(note)) for note in record["notes"]],
         shares=agreement.share_plates(found),
         intervals=agreement.interval_plates(found),
         bland_altman=plates,
-        bland_altman_remark=remark,
+        bland_altman_remark=words.prose(remark) if remark else "",
         bland_altman_rows=bland_altman_rows(analysed),
         masks=_mask_plate(masks),
         mask_rows=[] if masks is None else _mask_rows(masks),
@@ -112,9 +114,16 @@ def _agreed(run: Path, record: dict[str, Any]) -> Agreed:
     try:
         options = record["options"]
         levels = Levels(float(options["good"]), float(options["excellent"]))
-        statistic = str(options["statistic"])
-        words.statistic_name(statistic)
-        whole = {"versions", "a", "b", "pairs", "unpaired", "features", "notes"} <= set(record)
+        statistic = cast("Statistic", options["statistic"])
+        whole = statistic in get_args(Statistic) and {
+            "versions",
+            "a",
+            "b",
+            "pairs",
+            "unpaired",
+            "features",
+            "notes",
+        } <= set(record)
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(run / "comparison.json") from error
     if not whole:
@@ -125,18 +134,17 @@ def _agreed(run: Path, record: dict[str, Any]) -> Agreed:
 
 
 def _tiles(record: dict[str, Any], found: Agreed, masks: pd.DataFrame | None) -> list[tuple[str, str]]:
-    n = len(found.frame)
+    n = found.n_features
     tiles = [
         (f"{record['pairs']:,}", "pairs of lesions"),
         (f"{sum(record['unpaired'].values()):,}", "rows unpaired"),
         (f"{n:,}", "features"),
         (_share(found.n_good, n), f"features ≥ {found.levels.good:g}"),
-        (_share(found.count("excellent"), n), f"features ≥ {found.levels.excellent:g}"),
-        (f"{found.count('not defined'):,}", "features not defined"),
+        (_share(found.n_excellent, n), f"features ≥ {found.levels.excellent:g}"),
+        (f"{found.n_not_defined:,}", "features not defined"),
     ]
-    compared = _compared(masks)
-    if compared is not None and len(compared):
-        tiles.append((f"{compared['dice'].median():.3f}", "median Dice of the masks"))
+    if masks is not None and (medians := mask_medians(masks)):
+        tiles.append((f"{medians['dice']:.3f}", "median Dice of the masks"))
     return tiles
 
 
@@ -147,10 +155,11 @@ def _share(part: int, whole: int) -> str:
 def _sentences(record: dict[str, Any], found: Agreed) -> list[str]:
     return [
         (
-            f"Of {words.counted(len(found.frame), 'feature')} in {words.counted(record['pairs'], 'pair')} of lesions, "
+            f"Of {words.counted(found.n_features, 'feature')} in {words.counted(record['pairs'], 'pair')} of lesions, "
             f"{found.n_good:,} reach {words.statistic_name(found.statistic)} of at least {found.levels.good:g}, "
-            f"{found.count('excellent'):,} of them at least {found.levels.excellent:g}."
-        )
+            f"{found.n_excellent:,} of them at least {found.levels.excellent:g}."
+        ),
+        *agreement.not_tested_sentence(found),
     ]
 
 
@@ -160,15 +169,20 @@ def _compared(masks: pd.DataFrame | None) -> pd.DataFrame | None:
 
 def _mask_plate(masks: pd.DataFrame | None) -> Plate | None:
     compared = _compared(masks)
-    if compared is None or compared.empty:
+    if masks is None or compared is None or compared.empty:
         return None
-    panels = [(label, compared[name].to_numpy(np.float64)) for name, label in _MEASURES.items()]
-    said = listed([f"median {label.replace(chr(10), ' ')} {np.median(values):.3g}" for label, values in panels])
+    medians = mask_medians(masks)
+    panels = [(label, compared[name].to_numpy(np.float64), medians[name]) for name, label in _MEASURES.items()]
+    said = listed([f"{label.replace(chr(10), ' ')} {median:.3g}" for label, _, median in panels])
     caption = (
         "Masks of A and B: overlap (Dice, 1 is the same mask) and distances between their surfaces. A point is a "
         "pair, the line with its number the median."
     )
-    return plate(figures.draw_masks(panels), alt=f"Strips of {len(compared)} pairs. {said}", caption=caption)
+    return plate(
+        figures.draw_masks(panels),
+        alt=f"Strips of {len(compared)} pairs. Medians: {said}",
+        caption=words.prose(caption),
+    )
 
 
 def _mask_rows(masks: pd.DataFrame) -> list[tuple[str, list[str], str]]:
@@ -227,14 +241,14 @@ def _percent(value: float) -> str:
 def _methods(record: dict[str, Any], found: Agreed, masks: pd.DataFrame | None) -> str:
     sentences = [
         (
-            f"Agreement of {words.counted(len(found.frame), 'radiomic feature')} between two measurements (A, B) of "
+            f"Agreement of {words.counted(found.n_features, 'radiomic feature')} between two measurements (A, B) of "
             f"{words.counted(record['pairs'], 'lesion')} was measured by {words.statistic_words(found.statistic)} with "
             "its 95 % confidence interval (1, 2)."
         ),
         (
             f"Features of at least {found.levels.good:g} were called good, of at least {found.levels.excellent:g} "
-            f"excellent (3): {found.n_good:,} and {found.count('excellent'):,}; "
-            f"{found.count('not defined'):,} were not defined."
+            f"excellent (3): {found.n_good:,} and {found.n_excellent:,}; "
+            f"{found.n_not_defined:,} were not defined."
         ),
         "Differences B − A were analysed by bias and 95 % limits of agreement (4).",
     ]

@@ -23,12 +23,16 @@ from radiomics_talent.reporting.robustness_folder import (
 )
 from radiomics_talent.reporting.robustness_run import lesion_counts, run_pairs, run_subtitle
 from radiomics_talent.reporting.settings_words import with_effect
+from radiomics_talent.robustness.control_effects import effects_by_kind
+from radiomics_talent.robustness.controls import surroundings_matter
 from radiomics_talent.robustness_settings import ControlSettings
+from radiomics_talent.settings import ExtractionSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from markupsafe import Markup
 
 _NEEDED = ("effects.csv", "failures.csv")
 _METRICS = {"auc": "AUC", "c_index": "C-index"}
@@ -75,13 +79,14 @@ def write_controls_page(run: Path, path: Path, *, title: str) -> None:
         The run is not finished, or a file of it is damaged.
     """
     record = finished_record(run, "controls", _NEEDED)
-    settings = _settings(run, record)
+    settings, extraction = _settings(run, record)
     effects = read_table(
         run / "effects.csv", ("feature", "depends_on", "control"), ("changed", "difference", "spearman")
     )
     failures = read_failures(run)
     report = read_record(run / "controls.json") if (run / "controls.json").is_file() else None
     rows = [] if report is None else _rows(run / "controls.json", report)
+    idle = _idle_surroundings(effects)
     metric = "" if report is None else _METRICS.get(str(report["metric"]), str(report["metric"]))
     render_page(
         "robustness_controls.html.j2",
@@ -90,17 +95,19 @@ def write_controls_page(run: Path, path: Path, *, title: str) -> None:
         sections=_SECTIONS,
         subtitle=run_subtitle("Negative controls", record),
         report=report,
+        findings=[] if report is None else [words.prose(str(s)) for s in report["findings"]],
         metric=metric,
         tiles=_tiles(record, report, effects, settings, len(failures)),
         models=_model_plate(rows, metric),
         rows=rows,
-        effects=_effects_plate(effects),
+        effects=_effects_plate(effects.loc[~effects["control"].isin(idle)]),
+        idle=_idle_sentences(idle, extraction),
         most_kept=_most_kept(effects),
         feature_sets=words.FEATURE_SETS,
-        definitions=[(name.replace("_", " "), words.CONTROLS[name]) for name in settings.controls],
-        surroundings_mm=f"{settings.surroundings_mm:g}",
+        definitions=[(name.replace("_", " "), words.prose(words.CONTROLS[name])) for name in settings.controls],
+        reach=[words.prose(s) for s in _reach(settings, extraction)],
         failures=failures,
-        methods=_methods(record, report, settings, metric),
+        methods=_methods(record, report, settings, extraction, metric),
         references=(words.READII, words.WELCH),
         provenance=run_pairs(record),
         settings_text=json.dumps(
@@ -111,9 +118,12 @@ def write_controls_page(run: Path, path: Path, *, title: str) -> None:
     )  # fmt: skip
 
 
-def _settings(run: Path, record: dict[str, Any]) -> ControlSettings:
+def _settings(run: Path, record: dict[str, Any]) -> tuple[ControlSettings, ExtractionSettings]:
     try:
-        return ControlSettings.model_validate(record["controls"])
+        return (
+            ControlSettings.model_validate(record["controls"]),
+            ExtractionSettings.model_validate(record["settings"]),
+        )
     except (KeyError, ValidationError) as error:
         raise damaged(run / "provenance.json") from error
 
@@ -172,7 +182,34 @@ def _model_plate(rows: list[_Row], metric: str) -> Plate | None:
         "these features, so its figure is the original's."
     )
     figure = draw_controls(drawn, words.FEATURE_SETS, metric)
-    return plate(figure, alt=f"Dots with whiskers, {metric}. {said}", caption=caption)
+    return plate(figure, alt=f"Dots with whiskers, {metric}. {said}", caption=words.prose(caption))
+
+
+def _idle_surroundings(effects: pd.DataFrame) -> list[str]:
+    """Return the controls of the surroundings that change no feature."""
+    changes = (effects["changed"] > 0).groupby(effects["control"], sort=False).any()
+    return [str(name) for name, changed in changes.items() if str(name).startswith("surroundings") and not changed]
+
+
+def _idle_sentences(idle: list[str], extraction: ExtractionSettings) -> list[Markup]:
+    if not idle:
+        return []
+    names = words.joined([f"`{name}`" for name in idle])
+    why = (
+        "no value of a feature changed"
+        if surroundings_matter(extraction)
+        else "with these settings no feature looks outside of the lesion, so they change none"
+    )
+    return [words.prose(f"Not drawn: {names}; {why}.")]
+
+
+def _reach(settings: ControlSettings, extraction: ExtractionSettings) -> list[str]:
+    """Say how far the surroundings reach, where any control is of them."""
+    if not any(name.startswith("surroundings") for name in settings.controls):
+        return []
+    if not surroundings_matter(extraction):
+        return ["With these settings no feature looks outside of the lesion: its surroundings change none."]
+    return [words.surroundings_words(settings.surroundings_mm, extraction)]
 
 
 def _effects_plate(effects: pd.DataFrame) -> Plate | None:
@@ -180,10 +217,10 @@ def _effects_plate(effects: pd.DataFrame) -> Plate | None:
     controls = list(dict.fromkeys(effects["control"]))
     if not kinds or not controls:
         return None
-    grouped = effects.groupby(["control", "depends_on"], sort=False)
+    by_kind = effects_by_kind(effects).set_index(["control", "depends_on"])
     changed, spearman = (
-        part.unstack("depends_on").reindex(index=controls, columns=kinds).to_numpy(np.float64)
-        for part in (grouped["changed"].mean(), grouped["spearman"].median())
+        by_kind[name].unstack("depends_on").reindex(index=controls, columns=kinds).to_numpy(np.float64)
+        for name in ("changed", "spearman")
     )
     names = [words.FEATURE_SETS[k] for k in kinds]
     said = listed(
@@ -199,7 +236,8 @@ def _effects_plate(effects: pd.DataFrame) -> Plate | None:
         "Left: share of values that change. Right: correlation over lesions of a feature with its control; near 1 the "
         "feature orders lesions as before, by volume or histogram. Hatched: not defined."
     )
-    return plate(draw_effects(controls, names, changed, spearman), alt=f"Two heat maps. {said}", caption=caption)
+    figure = draw_effects(controls, names, changed, spearman)
+    return plate(figure, alt=f"Two heat maps. {said}", caption=words.prose(caption))
 
 
 def _most_kept(effects: pd.DataFrame) -> list[tuple[str, str]]:
@@ -209,7 +247,13 @@ def _most_kept(effects: pd.DataFrame) -> list[tuple[str, str]]:
     return [(str(f), f"{s:.3f}") for f, s in zip(most["feature"], most["spearman"], strict=True)]
 
 
-def _methods(record: dict[str, Any], report: dict[str, Any] | None, settings: ControlSettings, metric: str) -> str:
+def _methods(
+    record: dict[str, Any],
+    report: dict[str, Any] | None,
+    settings: ControlSettings,
+    extraction: ExtractionSettings,
+    metric: str,
+) -> str:
     patients, lesions = lesion_counts(record)
     made = words.joined([words.CONTROLS[name] for name in settings.controls], "; ")
     sentences = [
@@ -218,8 +262,7 @@ def _methods(record: dict[str, Any], report: dict[str, Any] | None, settings: Co
             f"{words.counted(patients, 'patient')} (seed {settings.seed}): {made}."
         )
     ]
-    if any(name.startswith("surroundings") for name in settings.controls):
-        sentences.append(f"Tissue up to {settings.surroundings_mm:g} mm from the lesion counted as its surroundings.")
+    sentences += [words.plain(s) for s in _reach(settings, extraction)]
     sentences.append("Controls acted on the resampled image, before filters and discretisation.")
     if report is not None:
         sentences.append(

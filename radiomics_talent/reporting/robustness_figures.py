@@ -29,8 +29,11 @@ _ROW_IN = 0.168
 _LONGEST_NAME = 40
 _HATCH = "//////"
 _HATCH_COLOUR = "#8a8a8a"
-_MARKERS = {"excellent": "o", "good": "^", "not stable": "s"}
-COLOURS = {"excellent": PALETTE[0], "good": PALETTE[2], "not stable": PALETTE[1]}
+_MARKERS = {"excellent": "o", "good": "^", "not stable": "s", "not tested": "D", "not defined": "v"}
+COLOURS = {
+    "excellent": PALETTE[0], "good": PALETTE[2], "not stable": PALETTE[1], "not tested": PALETTE[6],
+    "not defined": PALETTE[7],
+}  # fmt: skip
 """Okabe and Ito's; markers and tints say the same once more."""
 
 
@@ -62,6 +65,7 @@ def draw_heat_map(
     values: NDArray[np.float64],
     levels: Levels,
     *,
+    untouched: NDArray[np.bool_] | None = None,
     numbers: bool = True,
 ) -> Figure:
     """Draw agreement as colours: light is stable, dark is not, hatched grey is not defined.
@@ -76,6 +80,8 @@ def draw_heat_map(
         (row, column); NaN is not defined.
     levels : Levels
         Borders of the colours.
+    untouched : ndarray of bool, optional
+        (row, column): cells to leave white, of what a perturbation does not change.
     numbers : bool
         Whether each cell has its number.
     """
@@ -87,20 +93,28 @@ def draw_heat_map(
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, n_panels, squeeze=False)[0]
     colours = ListedColormap([colormaps["cividis"](x) for x in (0.0, 0.28, 0.52, 0.8, 1.0)])
+    untouched = np.zeros(values.shape, dtype=np.bool_) if untouched is None else untouched
+    has_white = bool(untouched.any())
     norm = BoundaryNorm((-1e9, *levels.bounds, 1e9), colours.N)
     for i, axes in enumerate(panels):
         part = slice(i * size, (i + 1) * size)
         axes.imshow(np.ma.masked_invalid(values[part]), cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
+        if has_white:
+            white = np.ma.masked_where(~untouched[part], untouched[part])
+            axes.imshow(white, cmap=ListedColormap(["white"]), aspect="auto", interpolation="nearest")
         _hatch_behind(axes)
         _name_cells(axes, [short(r, _LONGEST_NAME) for r in rows[part]], columns)
         _part_groups(axes, groups[part])
         if numbers:
-            _write_numbers(axes, values[part], levels)
+            _write_numbers(axes, np.where(untouched[part], np.nan, values[part]), levels)
     handles = [
         Patch(facecolor=colours(4 - i), edgecolor="#555555", label=name) for i, name in enumerate(_level_names(levels))
     ]
     handles.append(Patch(facecolor="white", edgecolor=_HATCH_COLOUR, hatch=_HATCH, label="not defined"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=6 if width > 8 else 3, frameon=False, fontsize=8)
+    if has_white:
+        handles.append(Patch(facecolor="white", edgecolor="#555555", label="not tested"))
+    columns_of_legend = len(handles) if width > 8 else 3
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns_of_legend, frameon=False, fontsize=8)
     return figure
 
 
@@ -242,7 +256,7 @@ def _verdict_legend(figure: Figure, verdicts: Sequence[str]) -> None:
         for name, marker in _MARKERS.items()
         if name in verdicts
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
 
 
 def _left_end(value: NDArray[np.float64], low: NDArray[np.float64]) -> float:

@@ -68,12 +68,12 @@ def finished_record(run: Path, kind: Kind, needed: Sequence[str] = ()) -> dict[s
     """
     name = _RECORDS[kind]
     absent = [n for n in (name, *needed) if not (run / n).is_file()]
-    hint = f"wait until robustness {kind} has finished, or repeat its command"
     if absent:
+        hint = f"wait until robustness {kind} has finished, or repeat its command"
         raise ConfigError(f"{absent[0]} is not there; {hint}", where=str(run))
     record = read_record(run / name)
     if not record.get("complete", True):
-        raise ConfigError(f"robustness {kind} was stopped before its end; {hint}", where=str(run))
+        raise ConfigError(f"the run is not complete; repeat the command robustness {kind}", where=str(run))
     return record
 
 

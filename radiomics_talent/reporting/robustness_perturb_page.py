@@ -14,9 +14,10 @@ from radiomics_talent.reporting import robustness_words as words
 from radiomics_talent.reporting.extraction_figures import Plate, listed, plate
 from radiomics_talent.reporting.html import render_page
 from radiomics_talent.reporting.robustness_folder import damaged, finished_record, read_failures, read_table
-from radiomics_talent.reporting.robustness_heat_maps import heat_maps
+from radiomics_talent.reporting.robustness_heat_maps import heat_maps, idle_chains_sentence
 from radiomics_talent.reporting.robustness_run import lesion_counts, run_pairs, run_subtitle
 from radiomics_talent.reporting.settings_words import with_effect
+from radiomics_talent.robustness.stability import median_by_chain
 from radiomics_talent.robustness_settings import PerturbationSettings
 
 if TYPE_CHECKING:
@@ -77,13 +78,17 @@ def write_perturb_page(run: Path, path: Path, *, title: str) -> None:
         sections=_SECTIONS,
         subtitle=run_subtitle("Perturbation", record),
         tiles=_tiles(record, settings, found, failures),
-        sentences=_sentences(found, settings),
+        sentences=[words.prose(s) for s in _sentences(found, settings)],
         shares=agreement.share_plates(found),
         chain_plate=_chain_plate(stability, settings, found),
         chains=chains,
         versions=_versions(run / "perturbations.csv"),
         heat=heat,
-        heat_remark=heat_remark,
+        heat_remarks=[
+            words.prose(s)
+            for s in [*idle_chains_sentence(stability, list(settings.chains), found), heat_remark]
+            if s
+        ],
         intervals=agreement.interval_plates(found),
         rows=agreement.feature_rows(found),
         statistic=words.STATISTICS[decides.statistic.removesuffix("_lower")][0],
@@ -116,7 +121,7 @@ def _tiles(
     record: dict[str, Any], settings: PerturbationSettings, found: Agreed, failures: Sequence[dict[str, str]]
 ) -> list[tuple[str, str]]:
     patients, lesions = lesion_counts(record)
-    n, good, excellent = len(found.frame), found.n_good, found.count("excellent")
+    n, good, excellent = found.n_features, found.n_good, found.n_excellent
     versions = sum(chain.versions for chain in settings.chains.values())
     left_out = sum(f["stage"] == "version" for f in failures)
     return [
@@ -126,7 +131,7 @@ def _tiles(
         (f"{n:,}", "features"),
         (_share(good, n), f"features ≥ {found.levels.good:g}"),
         (_share(excellent, n), f"features ≥ {found.levels.excellent:g}"),
-        (f"{found.count('not defined'):,}", "features not defined"),
+        (f"{found.n_not_defined:,}", "features not defined"),
         (f"{left_out:,}", "versions failed"),
         (f"{len(failures) - left_out:,}", "lesions failed"),
     ]
@@ -138,20 +143,21 @@ def _share(part: int, whole: int) -> str:
 
 def _sentences(found: Agreed, settings: PerturbationSettings) -> list[str]:
     decides = settings.stability
-    n = len(found.frame)
+    n = found.n_features
     said = [
         (
             f"Of {words.counted(n, 'feature')}, {found.n_good:,} reach {words.statistic_name(decides.statistic)} of at "
-            f"least {decides.good:g}, {found.count('excellent'):,} of them at least {decides.excellent:g}, in the "
-            f"chain {decides.chain} ({settings.chains[decides.chain].versions} versions of each lesion, beside the "
+            f"least {decides.good:g}, {found.n_excellent:,} of them at least {decides.excellent:g}, in the "
+            f"chain `{decides.chain}` ({settings.chains[decides.chain].versions} versions of each lesion, beside the "
             "lesion as it is)."
         )
     ]
-    if undefined := found.count("not defined"):
+    if undefined := found.n_not_defined:
         said.append(
             f"For {words.counted(undefined, 'feature')} agreement is not defined: the table of features says why. They "
             "count as not stable."
         )
+    said += agreement.not_tested_sentence(found)
     if not n:
         said = ["No lesion has features, so nothing can be said about any: see the failures below."]
     return said
@@ -159,36 +165,31 @@ def _sentences(found: Agreed, settings: PerturbationSettings) -> list[str]:
 
 def _chain_plate(stability: pd.DataFrame, settings: PerturbationSettings, found: Agreed) -> Plate | None:
     """Draw which chain hurts most; one chain alone has nothing to be compared with."""
-    values = {
-        chain: v[np.isfinite(v)]
-        for chain in settings.chains
-        for v in [stability.loc[stability["chain"] == chain, found.statistic].to_numpy(np.float64)]
-    }
-    known = {chain: float(np.median(v)) for chain, v in values.items() if len(v)}
-    if len(known) < 2:
+    medians = median_by_chain(stability, found.statistic)
+    order = [chain for chain in medians if chain in settings.chains]
+    if len(order) < 2:
         return None
-    order = sorted(known, key=lambda chain: known[chain])
     name = words.statistic_name(found.statistic)
-    figure = figures.draw_chains(order, [values[c] for c in order], found.levels, name)
-    alt = f"Boxes, {name} of the features by chain. Medians: " + listed([f"{c} {known[c]:.3f}" for c in order])
+    by_chain = stability.dropna(subset=[found.statistic]).groupby("chain")[found.statistic]
+    values = [by_chain.get_group(chain).to_numpy(np.float64) for chain in order]
+    figure = figures.draw_chains(order, values, found.levels, name)
+    alt = f"Boxes, {name} of the features by chain. Medians: " + listed([f"{c} {medians[c]:.3f}" for c in order])
     caption = (
         f"{name} of all features by chain, the most harmful first; a point is a feature, the line in a box their "
-        f"median, the box the middle half. Lowest median: {order[0]} ({known[order[0]]:.3f})."
+        f"median, the box the middle half. Lowest median: `{order[0]}` ({medians[order[0]]:.3f})."
     )
-    return plate(figure, alt=alt, caption=caption)
+    return plate(figure, alt=alt, caption=words.prose(caption))
 
 
 def _versions(path: Path) -> tuple[list[str], list[list[str]]]:
     """Return perturbations.csv as text, its numbers short; columns that are 0 throughout are left out."""
     frame = read_table(path, _VERSION_TEXTS, ())
-    kept = [c for c in frame.columns if c in _VERSION_TEXTS or not frame[c].isin(["0", "0.0", "(0.0, 0.0, 0.0)"]).all()]
+    kept = [c for c in frame.columns if c in _VERSION_TEXTS or not frame[c].isin(["0", "0.0"]).all()]
     rows = [[_short_cell(str(cell)) for cell in row] for row in frame[kept].itertuples(index=False, name=None)]
     return [c.replace("_", " ") for c in kept], rows
 
 
 def _short_cell(text: str) -> str:
-    if text.startswith("("):
-        return ", ".join(_short_cell(part.strip()) for part in text.strip("()").split(","))
     try:
         return f"{float(text):.3g}"
     except ValueError:
@@ -216,8 +217,8 @@ def _methods(
         ),
         f"Features of at least {decides.good:g} were called good, of at least {decides.excellent:g} excellent (4).",
         (
-            f"Of {words.counted(len(found.frame), 'feature')}, {found.n_good:,} were good or excellent, "
-            f"{found.count('excellent'):,} excellent, and {found.count('not defined'):,} not defined."
+            f"Of {words.counted(found.n_features, 'feature')}, {found.n_good:,} were good or excellent, "
+            f"{found.n_excellent:,} excellent, and {found.n_not_defined:,} not defined."
         ),
     ]
     if left_out:

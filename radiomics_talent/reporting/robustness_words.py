@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
+
+from radiomics_talent.features.ibsi.processing import MARGIN_MM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from radiomics_talent.robustness_settings import ChainSettings, Step, StrengthSettings
+    from radiomics_talent.settings import ExtractionSettings
 
 STATISTICS = {
     "icc_1_1": ("ICC(1,1)", "intraclass correlation of a single measurement, one-way random effects"),
@@ -34,6 +40,8 @@ FEATURE_SETS = {
     "volume": "volume alone",
 }
 """Sets of features that models on controls are offered."""
+_RAW = re.compile(r"`([^`]+)`|((?<!\w)--[a-z][a-z-]+|[\w.-]*\w_\w[\w-]*|[\w-]+\.(?:csv|json|parquet|yaml))")
+"""What a page sets as code: in backquotes, or an option, a name with an underscore, a file."""
 
 ZWANENBURG = "Zwanenburg A et al. Assessing robustness of radiomic features by image perturbation. Sci Rep 2019;9:614."
 SHROUT = (
@@ -82,7 +90,10 @@ def step_words(step: Step, strengths: StrengthSettings) -> str:
     s = strengths
     return {
         "volume": f"the lesion grown or shrunk by up to {s.volume_change:.0%} of its volume",
-        "contour": f"the contour drawn anew by supervoxels of {s.contour_supervoxel_mm3:g} mm³",
+        "contour": (
+            f"the contour drawn anew by supervoxels of {s.contour_supervoxel_mm3:g} mm³, in small lesions of a tenth "
+            "of the lesion's volume"
+        ),
         "noise": f"white noise of {s.noise:g} times the scan's own standard deviation of noise added",
         "hu_shift": f"up to ± {s.hu_shift_hu:g} HU added to every voxel",
         "slice_thickness": f"slices averaged to at most {s.slice_thickness_mm:g} mm",
@@ -92,10 +103,47 @@ def step_words(step: Step, strengths: StrengthSettings) -> str:
     }[step]
 
 
+def surroundings_words(surroundings_mm: float, settings: ExtractionSettings) -> str:
+    """Say in a sentence how far the surroundings reach: they end with the image that features are computed on."""
+    asked = f"Tissue up to {surroundings_mm:g} mm from the lesion counts as its surroundings"
+    setting = settings.setting
+    pad = f"{counted(setting.padDistance, 'voxel')} (`padDistance`)"
+    if settings.ibsi is not None:
+        image = f"{MARGIN_MM:g} mm"
+    elif settings.resamples and setting.resampledPixelSpacing is not None:
+        spacing = [f"{s:g}" if s else "the scan's own" for s in setting.resampledPixelSpacing]
+        image = f"{pad} of {' × '.join(spacing)} mm"
+    elif setting.preCrop:
+        image = f"{pad} of the scan"
+    elif settings.pad_mm is not None:
+        return f"{asked}; features see {settings.pad_mm:g} mm (`pad_mm`) about the lesion's box."
+    else:
+        return f"{asked}, as far as the scan goes."
+    return f"{asked}, but they end with the image that features are computed on: {image} about the lesion's box."
+
+
+def prose(text: str) -> Markup:
+    """Return a sentence as a page shows it: a capital, a full stop, and raw names as code; all else is escaped."""
+    text = text.strip()
+    if not _RAW.match(text):
+        text = text[:1].upper() + text[1:]
+    text += "" if text.endswith((".", "?", "!")) else "."
+    parts, end = [], 0
+    for raw in _RAW.finditer(text):
+        parts += [escape(text[end : raw.start()]), Markup("<code>{}</code>").format(raw[1] or raw[2])]
+        end = raw.end()
+    return Markup("").join([*parts, escape(text[end:])])
+
+
+def plain(text: str) -> str:
+    """Return a sentence without the backquotes that `prose` reads: for a manuscript."""
+    return text.replace("`", "")
+
+
 def chain_words(chain: ChainSettings, strengths: StrengthSettings) -> str:
     """Say what the versions of a chain are."""
     steps = joined([step_words(step, strengths) for step in chain.steps], "; ")
-    return f"{chain.versions} versions: {steps}"
+    return f"{chain.versions} versions: {steps}."
 
 
 def joined(parts: Sequence[str], comma: str = ", ") -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from radiomics_talent.features.table import KEY_COLUMNS
 from radiomics_talent.modelling.record import write_frame
 from radiomics_talent.robustness.bland_altman import bland_altman
-from radiomics_talent.robustness.stability import stability
+from radiomics_talent.robustness.stability import read_stability, stability
 from radiomics_talent.robustness.versions import VersionTable
 from radiomics_talent.robustness_settings import (
     ChainSettings,
@@ -86,10 +86,22 @@ def perturb_folder(run, *, features=FEATURES, chains=("combined", "noise", "volu
     write_run(run, "perturb", perturb=settings.canonical_versions(), stability=settings.stability.model_dump())
     write_frame(run / "stability.csv", stability(make_table(dict.fromkeys(chains, 4), features)))
     (run / "perturbations.csv").write_text(
-        "chain,number,rotation_deg,translation_voxels,noise\n"
-        'combined,1,0.0,"(0.34747297, -0.2, 0.0)",1.0\nnoise,1,0.0,"(0.0, 0.0, 0.0)",1.0\n'
+        "chain,number,rotation_deg,translation_x_voxels,translation_y_voxels,translation_z_voxels,noise\n"
+        "combined,1,0.0,0.34747297,-0.2,0.0,1.0\nnoise,1,0.0,0.0,0.0,0.0,1.0\n"
     )
     return run
+
+
+def without_difference(run, chain, features=None):
+    """No version of a chain differs from the lesion as it is in some features, or in any that is defined."""
+    frame = read_stability(run / "stability.csv")
+    chosen = frame["chain"].eq(chain) & frame["icc_1_1"].notna()
+    if features is not None:
+        chosen &= frame["feature"].isin(features)
+    for name in ("icc_1_1", "icc_2_1", "icc_3_1"):
+        frame.loc[chosen, [name, f"{name}_lower", f"{name}_upper"]] = 1.0
+    frame.loc[chosen, "remark"] = "no version differs from the lesion as it is"
+    write_frame(run / "stability.csv", frame)
 
 
 def compare_folder(run, *, masks=True, values=True, features=FEATURES):
@@ -132,16 +144,17 @@ def compare_folder(run, *, masks=True, values=True, features=FEATURES):
     return run
 
 
-def controls_folder(run, *, models=True):
+def controls_folder(run, *, models=True, extraction=None, surroundings_change=0.0):
     settings = ControlSettings(controls=("roi_shuffled", "surroundings_noise"))
-    write_run(run, "controls", controls=settings.canonical())
+    extraction = ExtractionSettings.model_validate(extraction or {})
+    write_run(run, "controls", controls=settings.canonical(), settings=extraction.canonical())
     (run / "effects.csv").write_text(
         "feature,depends_on,control,changed,difference,spearman\n"
         "original_shape_Sphericity,shape,roi_shuffled,0.0,0.0,1.0\n"
         "original_glcm_Contrast,texture,roi_shuffled,1.0,inf,0.125\n"
         "original_glcm_Idm,texture,roi_shuffled,1.0,0.5,0.625\n"
         "original_shape_Sphericity,shape,surroundings_noise,0.0,0.0,1.0\n"
-        "original_glcm_Contrast,texture,surroundings_noise,0.0,0.0,\n"
+        f"original_glcm_Contrast,texture,surroundings_noise,{surroundings_change},0.0,\n"
         "original_glcm_Idm,texture,surroundings_noise,0.0,0.0,\n"
     )
     if models:

@@ -17,7 +17,7 @@ def test_tiles_count_pairs_and_features(tmp_path):
     tiles = {name: value for value, name in re.findall(r"<strong>(.*?)</strong><span>(.*?)</span>", text)}
     assert (tiles["pairs of lesions"], tiles["rows unpaired"], tiles["features"]) == ("7", "1", str(len(FEATURES)))
     assert tiles["median Dice of the masks"] == "0.860"
-    assert "A without provenance.json" in text
+    assert "<li>A without <code>provenance.json</code>.</li>" in text
 
 
 def test_volume_first_order_and_extremes_of_texture_are_plotted(tmp_path):
@@ -31,7 +31,7 @@ def test_volume_first_order_and_extremes_of_texture_are_plotted(tmp_path):
 
 def test_every_feature_is_in_the_table_of_differences(tmp_path):
     text = section(page_of(compare_folder(tmp_path / "run")), "bland-altman")
-    assert re.findall(r'<td class="feature">(.*?)</td>', text) == list(FEATURES)
+    assert re.findall(r'<td class="feature"><code>(.*?)</code></td>', text) == list(FEATURES)
 
 
 def test_without_values_of_pairs_the_table_stays(tmp_path):
@@ -45,7 +45,7 @@ def test_masks_are_listed_the_worst_first(tmp_path):
     text = section(page_of(compare_folder(tmp_path / "run")), "masks")
     assert re.findall(r"<tr><td>(p\d)/L</td>", text) == ["p2", "p1", "p0"]
     assert "the mask is gone" in text
-    assert "Strips of 2 pairs. median Dice 0.86" in text
+    assert "Strips of 2 pairs. Medians: Dice 0.86" in text
 
 
 def test_no_masks_is_said(tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from reporting.robustness_folders import controls_folder, section, write_failures
 
 from radiomics_talent.reporting.robustness_page import write_robustness_page
@@ -15,7 +16,7 @@ def page_of(run):
 def test_the_verdict_comes_first(tmp_path):
     text = section(page_of(controls_folder(tmp_path / "run")), "summary")
     assert text.index("Texture carries signal among 7 patients.") < text.index("<strong>")
-    assert "one finding" in text
+    assert "<li>One finding.</li>" in text
 
 
 def test_every_model_has_its_figures(tmp_path):
@@ -33,23 +34,68 @@ def test_every_model_has_its_figures(tmp_path):
 
 def test_without_a_question_there_is_no_verdict(tmp_path):
     text = page_of(controls_folder(tmp_path / "run", models=False))
-    assert "No model was asked for (--clinical), so there is no verdict" in section(text, "summary")
+    assert "No model was asked for (<code>--clinical</code>), so there is no verdict" in section(text, "summary")
     assert "<img" not in section(text, "models")
     assert "<img" in section(text, "effects")
 
 
 def test_effects_are_told_by_control_and_kind(tmp_path):
-    text = section(page_of(controls_folder(tmp_path / "run")), "effects")
+    text = section(page_of(controls_folder(tmp_path / "run", surroundings_change=0.25)), "effects")
     assert "roi shuffled, texture: 100% changed, Spearman 0.38" in text
-    assert "surroundings noise, texture: 0% changed, Spearman not defined" in text
-    assert re.findall(r'<td class="feature">(.*?)</td>', text) == ["original_glcm_Idm", "original_glcm_Contrast"]
+    assert "surroundings noise, texture: 12% changed, Spearman not defined" in text
+    assert "Not drawn" not in text
+    assert re.findall(r'<td class="feature"><code>(.*?)</code></td>', text) == [
+        "original_glcm_Idm",
+        "original_glcm_Contrast",
+    ]
 
 
 def test_controls_are_defined_in_words(tmp_path):
     text = section(page_of(controls_folder(tmp_path / "run")), "controls")
-    assert "exchanged: its histogram stays, its texture goes" in text
-    assert "20 mm" in text
+    assert "The lesion's own voxels are exchanged: its histogram stays, its texture goes." in text.replace("&#39;", "'")
     assert "roi noise" not in text
+
+
+@pytest.mark.parametrize(
+    ("extraction", "sentence"),
+    [
+        ({}, "with these settings no feature looks outside of the lesion, so they change none."),
+        ({"imageType": {"Original": {}, "LoG": {"sigma": [2.0]}}}, "no value of a feature changed."),
+    ],
+)
+@pytest.mark.parametrize("models", [True, False])
+def test_surroundings_that_change_nothing_are_not_drawn_and_the_page_says_why(tmp_path, extraction, sentence, models):
+    text = section(page_of(controls_folder(tmp_path / "run", extraction=extraction, models=models)), "effects")
+    assert f"<p>Not drawn: <code>surroundings_noise</code>; {sentence}</p>" in text
+    assert "surroundings noise, texture" not in text
+    assert "roi shuffled, texture" in text
+
+
+LOG = {"Original": {}, "LoG": {"sigma": [2.0]}}
+
+
+@pytest.mark.parametrize(
+    ("extraction", "reach"),
+    [
+        ({"imageType": LOG}, "20 mm from the lesion counts as its surroundings, as far as the scan goes."),
+        (
+            {"imageType": LOG, "setting": {"resampledPixelSpacing": [1, 1, 2.5], "padDistance": 8}},
+            "8 voxels (<code>padDistance</code>) of 1 × 1 × 2.5 mm about the lesion's box.",
+        ),
+        (
+            {"imageType": LOG, "setting": {"preCrop": True}},
+            "5 voxels (<code>padDistance</code>) of the scan about the lesion's box.",
+        ),
+        ({"imageType": LOG, "pad_mm": 12}, "features see 12 mm (<code>pad_mm</code>) about the lesion's box."),
+        ({"ibsi": {}}, "the image that features are computed on: 7 mm about the lesion's box."),
+        ({}, "With these settings no feature looks outside of the lesion: its surroundings change none."),
+    ],
+    ids=["scan", "resampled", "cropped", "padded", "ibsi", "original"],
+)
+def test_surroundings_end_where_features_stop_to_see(tmp_path, extraction, reach):
+    text = page_of(controls_folder(tmp_path / "run", extraction=extraction))
+    assert reach in section(text, "controls").replace("&#39;", "'")
+    assert re.sub(r"</?code>", "", reach) in section(text, "methods").replace("&#39;", "'")
 
 
 def test_failures_are_listed(tmp_path):

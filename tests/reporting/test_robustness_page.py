@@ -78,7 +78,7 @@ def test_an_unfinished_folder_is_refused(tmp_path, kind):
     path = run / RECORDS[kind]
     record = json.loads(path.read_text())
     path.write_text(json.dumps(record | {"complete": False}))
-    with pytest.raises(ConfigError, match=rf"robustness {kind} was stopped before its end; wait until"):
+    with pytest.raises(ConfigError, match=rf"the run is not complete; repeat the command robustness {kind}"):
         page_of(run, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
 

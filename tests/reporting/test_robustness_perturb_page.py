@@ -4,13 +4,13 @@ import re
 
 import numpy as np
 import pytest
-from reporting.robustness_folders import FEATURES, perturb_folder, section, write_failures
+from reporting.robustness_folders import FEATURES, perturb_folder, plain, section, without_difference, write_failures
 
 from radiomics_talent.errors import TableError
 from radiomics_talent.modelling.record import write_frame
 from radiomics_talent.reporting.robustness_agreement import agreed, ordered_stability
 from radiomics_talent.reporting.robustness_figures import Levels
-from radiomics_talent.reporting.robustness_heat_maps import MOST_FIGURES, heat_maps
+from radiomics_talent.reporting.robustness_heat_maps import heat_maps
 from radiomics_talent.reporting.robustness_page import write_robustness_page
 from radiomics_talent.robustness.stability import read_stability, stable_shares
 
@@ -51,7 +51,7 @@ def test_bars_by_class_are_what_stable_shares_counts(tmp_path):
 
 def test_each_feature_has_its_verdict_and_a_constant_one_is_not_defined(tmp_path):
     rows = re.findall(
-        r"<tr><td class=\"feature\">(.*?)</td>(.*?)</tr>",
+        r"<tr><td class=\"feature\"><code>(.*?)</code></td>(.*?)</tr>",
         section(page_of(perturb_folder(tmp_path / "run")), "features"),
     )
     assert [name for name, _ in rows] == list(FEATURES)
@@ -64,7 +64,7 @@ def test_each_feature_has_its_verdict_and_a_constant_one_is_not_defined(tmp_path
 def test_thresholds_chain_and_statistic_of_the_run_decide(tmp_path):
     text = page_of(perturb_folder(tmp_path / "run", chain="noise", statistic="icc_3_1_lower", good=0.5, excellent=0.6))
     assert "lower 95 % limit of ICC(3,1)" in section(text, "summary")
-    assert "chain noise" in section(text, "summary")
+    assert "chain <code>noise</code>" in section(text, "summary")
     assert {"features ≥ 0.5", "features ≥ 0.6"} <= set(tiles_of(text))
 
 
@@ -80,7 +80,22 @@ def test_chains_are_ranked_and_told_in_words(tmp_path):
     assert len(medians) == 3
     assert medians == sorted(medians)
     assert "4 versions: the lesion grown or shrunk by up to 20% of its volume and white noise of 1 times" in text
-    assert "0.347, -0.2, 0" in text
+    assert "<dt><code>combined</code></dt>" in text
+
+
+def test_strengths_of_versions_are_listed_but_for_those_that_are_0_throughout(tmp_path):
+    text = section(page_of(perturb_folder(tmp_path / "run")), "chains")
+    assert "translation x voxels</th>" in text
+    assert "translation z voxels" not in text
+    assert '<td class="number">0.347</td><td class="number">-0.2</td><td class="number">1</td>' in text
+
+
+def test_supervoxels_of_small_lesions_are_smaller(tmp_path):
+    run = perturb_folder(tmp_path / "run")
+    path = run / "provenance.json"
+    path.write_text(path.read_text().replace('["noise"]', '["contour"]', 1))
+    text = section(page_of(run), "chains").replace("&#39;", "'")
+    assert "supervoxels of 250 mm³, in small lesions of a tenth of the lesion's volume." in text
 
 
 def test_one_chain_has_nothing_to_be_compared_with(tmp_path):
@@ -144,11 +159,51 @@ def test_few_image_types_have_a_figure_each(tmp_path):
     assert remark == ""
 
 
-def test_many_image_types_stay_few_figures(tmp_path):
+def test_many_image_types_fold_into_classes_and_the_rest_is_said(tmp_path):
     table, found = found_of(tmp_path, TYPES)
     plates, remark = heat_maps(table, ["combined", "noise", "volume"], found)
-    assert len(plates) == 3 <= MOST_FIGURES
-    assert "17 image types are too many for a figure each" in remark
+    assert [name for name, _ in plates] == [
+        "original", "every image type, medians of classes by chain", "firstorder by image type", "glcm by image type",
+    ]  # fmt: skip
+    assert "17 image types are too many for a figure by feature and chain each" in remark
+    assert "Features of other image types than `original` in other chains than `combined` are not drawn" in remark
+    assert "34 classes of features, their medians, by 3 chains" in plates[1][1].alt
+
+
+def test_an_image_type_whose_name_begins_as_another_is_not_taken_for_it(tmp_path):
+    types = ("square", "squareroot", *TYPES[1:])
+    table, found = found_of(tmp_path, types)
+    plates, _ = heat_maps(table, ["combined", "noise", "volume"], found)
+    assert [name for name, _ in plates if name.startswith("square")] == ["square"]
+    assert "Heat map, 2 features of square by 3 chains" in plates[0][1].alt
+
+
+def test_every_feature_is_drawn_in_the_chain_that_decides(tmp_path):
+    names = [f"{t}_glcm_F{i}" for t in TYPES for i in range(130)]
+    run = perturb_folder(tmp_path / "run", features=tuple(names))
+    table = ordered_stability(run / "stability.csv")
+    plates, _ = heat_maps(table, ["combined"], agreed(table, "combined", "icc_1_1", Levels(0.75, 0.9)))
+    shown = [int(n) for _, p in plates for n in re.findall(r"(\d+) features of glcm by 17 image types", p.alt)]
+    assert shown == [65, 65]
+    assert [p.alt.split(":")[0] for _, p in plates[:2]] == ["Heat map, 65 features of original by 1 chain"] * 2
+
+
+def test_features_that_no_version_changes_are_not_tested(tmp_path):
+    run = perturb_folder(tmp_path / "run")
+    without_difference(run, "combined", FEATURES[:2])
+    text = page_of(run)
+    rows = re.findall(r"<code>(original_\w+)</code></td>.*?<span class=\"badge \w+\">(.*?)</span>", plain(text))
+    assert [name for name, verdict in rows if verdict == "not tested"] == list(FEATURES[:2])
+    assert "For 2 features no version differs from the lesion as it is" in section(text, "summary")
+    assert "2 not tested" in section(text, "heat")
+    assert "nothing was tested there" not in section(text, "heat")
+
+
+def test_a_chain_that_changes_nothing_is_named_beside_the_heat_map(tmp_path):
+    run = perturb_folder(tmp_path / "run")
+    without_difference(run, "noise")
+    text = section(page_of(run), "heat")
+    assert "In <code>noise</code> no version differs from the lesion as it is in any feature" in text
 
 
 def test_features_stand_by_class_in_the_heat_map(tmp_path):
