@@ -11,7 +11,7 @@ from radiomics_talent.feature_dictionary import ColumnName
 from radiomics_talent.reporting import robustness_figures as figures
 from radiomics_talent.reporting.extraction_figures import Plate, listed, plate
 from radiomics_talent.reporting.robustness_words import STATISTICS, counted, prose, statistic_name
-from radiomics_talent.robustness.stability import read_stability, stable_shares
+from radiomics_talent.robustness.stability import UNCHANGED, read_stability, stable_shares
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +25,6 @@ MOST_NAMED = 150
 """Features whose intervals are drawn with a name each."""
 NOT_TESTED = "not tested"
 """Verdict of a feature that no version of the chain changes: its ICC of 1 says nothing."""
-_NO_VERSION_DIFFERS = "no version differs from the lesion as it is"
-"""How the remark of stability.csv begins."""
 _CLASSES = (
     "shape", "shape2D", "localintensity", "firstorder", "histogram", "ivh", "glcm", "glrlm", "glszm", "gldzm", "gldm",
     "ngtdm",
@@ -130,18 +128,18 @@ def agreed(stability: pd.DataFrame, chain: str, statistic: Statistic, levels: Le
 
 def is_not_tested(stability: pd.DataFrame) -> np.ndarray:
     """Tell of each row of stability.csv whether no version of the chain changes the feature in any lesion."""
-    return stability["remark"].astype(str).str.startswith(_NO_VERSION_DIFFERS).to_numpy(np.bool_)
+    return stability["remark"].eq(UNCHANGED).to_numpy(np.bool_)
 
 
-def not_tested_sentence(found: Agreed) -> list[str]:
-    """Say, where it is so, that features were not tested by the chain that decides."""
+def not_tested_sentence(found: Agreed, why: str) -> list[str]:
+    """Say, where it is so, how many features were not tested by the chain that decides, and why."""
     if not found.n_not_tested:
         return []
     features = counted(found.n_not_tested, "feature")
     return [
         (
-            f"For {features} no version differs from the lesion as it is: an agreement of 1 then says nothing, and the "
-            "table calls them not tested. They are counted above as they stand."
+            f"For {features} {why}: an agreement of 1 then says nothing, and the table calls them not tested. They are "
+            "counted above as they stand."
         )
     ]
 
@@ -197,7 +195,7 @@ def interval_plates(found: Agreed) -> list[Plate]:
     caption = (
         f"{name} of each feature{intervals}, sorted; dashed lines at {found.levels.good:g} and "
         f"{found.levels.excellent:g}. Lines are cut where they leave the axis."
-        + (f" {undefined} features without a defined value are not drawn." if undefined else "")
+        + (f" Not drawn: {counted(undefined, 'feature')} without a defined value." if undefined else "")
     )
     alt = f"{name} of {len(known)} features, from {value[0]:.3f} ({names[0]}) to {value[-1]:.3f} ({names[-1]}). {where}"
     return [plate(figure, alt=alt, caption=prose(caption), vector=len(known) <= MOST_NAMED)]

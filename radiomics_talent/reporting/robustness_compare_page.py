@@ -159,7 +159,7 @@ def _sentences(record: dict[str, Any], found: Agreed) -> list[str]:
             f"{found.n_good:,} reach {words.statistic_name(found.statistic)} of at least {found.levels.good:g}, "
             f"{found.n_excellent:,} of them at least {found.levels.excellent:g}."
         ),
-        *agreement.not_tested_sentence(found),
+        *agreement.not_tested_sentence(found, "A and B have the same value in every pair"),
     ]
 
 

@@ -127,7 +127,7 @@ def _classes_by_chain(stability: pd.DataFrame, chains: Sequence[str], found: Agr
         cells = rows.to_numpy(np.float64)
         figure = figures.draw_heat_map(names, groups, list(chains), cells, found.levels, numbers=False)
         words = (f"{len(rows)} classes of features, their medians,", counted(len(chains), "chain"))
-        name = _part("every image type, medians of classes by chain", i, parts)
+        name = _part("Every image type, medians of classes by chain", i, parts)
         plates.append((name, _plate(figure, cells, None, found, *words)))
     return plates
 

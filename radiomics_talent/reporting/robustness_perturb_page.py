@@ -157,7 +157,7 @@ def _sentences(found: Agreed, settings: PerturbationSettings) -> list[str]:
             f"For {words.counted(undefined, 'feature')} agreement is not defined: the table of features says why. They "
             "count as not stable."
         )
-    said += agreement.not_tested_sentence(found)
+    said += agreement.not_tested_sentence(found, "no version differs from the lesion as it is")
     if not n:
         said = ["No lesion has features, so nothing can be said about any: see the failures below."]
     return said

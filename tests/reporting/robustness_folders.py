@@ -9,7 +9,7 @@ import pandas as pd
 from radiomics_talent.features.table import KEY_COLUMNS
 from radiomics_talent.modelling.record import write_frame
 from radiomics_talent.robustness.bland_altman import bland_altman
-from radiomics_talent.robustness.stability import read_stability, stability
+from radiomics_talent.robustness.stability import UNCHANGED, read_stability, stability
 from radiomics_talent.robustness.versions import VersionTable
 from radiomics_talent.robustness_settings import (
     ChainSettings,
@@ -100,7 +100,7 @@ def without_difference(run, chain, features=None):
         chosen &= frame["feature"].isin(features)
     for name in ("icc_1_1", "icc_2_1", "icc_3_1"):
         frame.loc[chosen, [name, f"{name}_lower", f"{name}_upper"]] = 1.0
-    frame.loc[chosen, "remark"] = "no version differs from the lesion as it is"
+    frame.loc[chosen, "remark"] = UNCHANGED
     write_frame(run / "stability.csv", frame)
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from reporting.robustness_folders import FEATURES, compare_folder, section
+from reporting.robustness_folders import FEATURES, compare_folder, section, without_difference
 
 from radiomics_talent.reporting.robustness_page import write_robustness_page
 
@@ -65,6 +65,14 @@ def test_no_factor_is_said(tmp_path):
     path = run / "batches.csv"
     path.write_text(path.read_text().splitlines()[0] + "\n")
     assert "No factor divides the rows." in section(page_of(run), "batches")
+
+
+def test_features_that_are_the_same_in_a_and_b_are_not_tested(tmp_path):
+    run = compare_folder(tmp_path / "run")
+    without_difference(run, "A-B", FEATURES[:1])
+    text = page_of(run)
+    assert "For 1 feature A and B have the same value in every pair" in section(text, "summary")
+    assert section(text, "features").count(">not tested<") == 1
 
 
 def test_unpaired_rows_have_their_reason(tmp_path):

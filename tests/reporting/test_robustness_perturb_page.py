@@ -163,7 +163,7 @@ def test_many_image_types_fold_into_classes_and_the_rest_is_said(tmp_path):
     table, found = found_of(tmp_path, TYPES)
     plates, remark = heat_maps(table, ["combined", "noise", "volume"], found)
     assert [name for name, _ in plates] == [
-        "original", "every image type, medians of classes by chain", "firstorder by image type", "glcm by image type",
+        "original", "Every image type, medians of classes by chain", "firstorder by image type", "glcm by image type",
     ]  # fmt: skip
     assert "17 image types are too many for a figure by feature and chain each" in remark
     assert "Features of other image types than `original` in other chains than `combined` are not drawn" in remark
