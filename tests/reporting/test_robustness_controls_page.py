@@ -26,6 +26,7 @@ def test_every_model_has_its_figures(tmp_path):
         ("original", "all features"), ("original", "texture"), ("roi shuffled", "all features"),
         ("roi shuffled", "shape"),
     ]  # fmt: skip
+    assert "Predicted: <code>response</code>." in text
     assert "0.800 (0.700 to 0.900)" in rows[0][2]
     assert "0.300 (interval not defined)" in rows[2][2]
     assert "unchanged" in rows[3][2]
