@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from radiomics_talent.errors import ConfigError
 from radiomics_talent.presets import FrozenSettings, find_preset, read_yaml, validated
@@ -47,6 +47,12 @@ class ChainSettings(FrozenSettings):
 
     steps: tuple[Step, ...] = Field(min_length=1, description="Which steps; they are applied in a fixed order, whatever theirs here")
     versions: int = Field(10, ge=2, le=MOST_VERSIONS, description="Perturbed versions of each lesion; the scan as it is comes on top")
+
+    @field_validator("steps")
+    @classmethod
+    def _in_their_order(cls, value: tuple[Step, ...]) -> tuple[Step, ...]:
+        # However they are written, they are applied in one order: the same chain has one hash.
+        return tuple(step for step in STEPS if step in value)
 
 
 class StabilitySettings(FrozenSettings):

@@ -46,3 +46,12 @@ def test_every_preset_of_controls_loads(name):
 def test_wrong_settings_are_refused_by_name(given, told):
     with pytest.raises(ConfigError, match=told):
         validated(PerturbationSettings, yaml.safe_load(yaml.safe_dump(given)), where="mine.yaml")
+
+
+def test_the_order_of_steps_is_no_setting():
+    first, second = (
+        PerturbationSettings.model_validate({"chains": {"mine": {"steps": steps}}, "stability": {"chain": "mine"}})
+        for steps in (["rotation", "volume", "rotation"], ["volume", "rotation"])
+    )
+    assert first.chains["mine"].steps == ("volume", "rotation")
+    assert first.hash == second.hash

@@ -84,7 +84,7 @@ def _text(found: Comparison, out: Path) -> str:
         lines.append(f"  and {len(rows) - _MOST_UNPAIRED} more, see {out / 'unpaired.csv'}")
     lines += [*shares_lines(found.shares, found.settings), *_mask_lines(found, out), *_batch_lines(found)]
     lines += [f"note: {note}" for note in found.notes]
-    lines.append(f"for train: --icc {out / 'icc.csv'}")
+    lines.append(f"for train: --icc {out / 'icc.csv'}; page: {out / 'report.html'}")
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -193,10 +194,19 @@ def check_preprocessing(settings: PreprocessSettings, icc: Mapping[str, float] |
     Raises
     ------
     ConfigError
-        ``min_icc`` is set but there is no ICC table.
+        ``min_icc`` is set but there is no ICC table, or no feature in it reaches that.
     """
-    if settings.min_icc is not None and icc is None:
+    least = settings.min_icc
+    if least is None:
+        return
+    if icc is None:
         raise ConfigError("preprocess.min_icc needs an ICC table: give one with --icc, or set it to null")
+    if not any(value >= least for value in icc.values()):
+        undefined = sum(math.isnan(value) for value in icc.values())
+        raise ConfigError(
+            f"no feature of the ICC table reaches preprocess.min_icc {least:g} ({undefined} of {len(icc)} have no ICC)"
+            "; lower it, or measure more lesions"
+        )
 
 
 def _full_name(parameter: str, known: Mapping[str, Any]) -> str:

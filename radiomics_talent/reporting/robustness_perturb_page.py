@@ -40,7 +40,7 @@ _SECTIONS = (
     ("methods", "For the methods section"),
     ("provenance", "Provenance"),
 )
-_VERSION_TEXTS = ("chain", "number")
+_VERSION_TEXTS = ("chain", "version")
 
 
 def write_perturb_page(run: Path, path: Path, *, title: str) -> None:

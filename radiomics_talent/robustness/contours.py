@@ -87,7 +87,8 @@ def contour_neighbourhood(
     longest_mm = max(n * s for n, s in zip(lesion.box.size, spacing, strict=True))
     # A ball grows by a third of its volume's growth; what is flat or ragged grows less far.
     reach_mm = longest_mm / 2 * growth + (_REACH_SIDES * wanted_mm3 ** (1 / 3) if supervoxel_mm3 else 0.0)
-    x, y, z = (math.ceil(reach_mm / s) + 1 for s in spacing)
+    # A lesion drawn on one slice alone stays on it: it was measured there, and nowhere else was looked.
+    x, y, z = (math.ceil(reach_mm / s) + 1 if n > 1 else 0 for s, n in zip(spacing, lesion.box.size, strict=True))
     box = lesion.box.padded((x, y, z), lesion.geometry.size)
     inside = np.zeros(box.size[::-1], dtype=np.bool_)
     inside[lesion.box.seen_from(box).slices_zyx] = lesion.voxels_zyx

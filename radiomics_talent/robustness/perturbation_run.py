@@ -23,13 +23,8 @@ if TYPE_CHECKING:
     from radiomics_talent.robustness_settings import PerturbationSettings
     from radiomics_talent.settings import ExtractionSettings
 
-_STRENGTHS = [
-    column
-    for field in fields(Version)
-    for column in (
-        [f"translation_{axis}_voxels" for axis in "xyz"] if field.name == "translation_voxels" else [field.name]
-    )
-]
+_SPELT = {"number": ["version"], "translation_voxels": [f"translation_{axis}_voxels" for axis in "xyz"]}
+_STRENGTHS = [column for field in fields(Version) for column in _SPELT.get(field.name, [field.name])]
 """Columns of perturbations.csv."""
 
 

@@ -39,8 +39,8 @@ def thicker(
     -------
     SimpleITK.Image, LesionVoxels
         On the new grid. Whole HU stay whole, by rounding; a voxel belongs to the lesion where it covers at least half
-        of it. Slices at both ends are the mean of what the image has of them. The very same objects where the image's
-        slices are as thick already.
+        of it, what lies beyond the image not being lesion. Slices at both ends are the mean of what the image has of
+        them. The very same objects where the image's slices are as thick already.
 
     Raises
     ------
@@ -53,16 +53,16 @@ def thicker(
     count = lesion.geometry.size[2]
     first_mm = -phase * thickness_mm
     number = max(1, math.ceil((count * old_mm - first_mm) / thickness_mm - _SLACK))
-    shares = _shares(count, old_mm, number, thickness_mm, first_mm)
+    overlap_mm = _overlap_mm(count, old_mm, number, thickness_mm, first_mm)
     geometry = _geometry(lesion.geometry, number, thickness_mm, first_mm)
     values = sitk.GetArrayViewFromImage(image)
-    averaged = _averaged(shares, values)
+    averaged = _averaged(overlap_mm / overlap_mm.sum(axis=1, keepdims=True), values)
     if values.dtype.kind in "iu":
         averaged = np.rint(averaged)
     thick = sitk.GetImageFromArray(averaged.astype(values.dtype))
     geometry.put_on(thick)
     (x, y, z), (x_end, y_end, z_end) = lesion.box.lower, lesion.box.upper
-    covered = _averaged(shares[:, z:z_end], lesion.voxels_zyx) >= 0.5 - _SLACK
+    covered = _averaged(overlap_mm[:, z:z_end] / thickness_mm, lesion.voxels_zyx) >= 0.5 - _SLACK
     mask = np.zeros(geometry.size[::-1], dtype=np.bool_)
     mask[:, y:y_end, x:x_end] = covered
     found = LesionVoxels.of(mask, geometry)
@@ -79,13 +79,12 @@ def _averaged(shares: NDArray[np.float64], values_zyx: NDArray[np.generic]) -> N
     return averaged
 
 
-def _shares(count: int, old_mm: float, number: int, new_mm: float, first_mm: float) -> NDArray[np.float64]:
-    """Return the share of each old slice in each new one, (new, old); rows sum to 1."""
+def _overlap_mm(count: int, old_mm: float, number: int, new_mm: float, first_mm: float) -> NDArray[np.float64]:
+    """Return how much of each new slice each old one covers, (new, old)."""
     old = np.arange(count) * old_mm
     new = first_mm + np.arange(number)[:, None] * new_mm
     overlap = np.minimum(old + old_mm, new + new_mm) - np.maximum(old, new)
-    overlap = np.clip(overlap, 0.0, None)
-    return np.asarray(overlap / overlap.sum(axis=1, keepdims=True))
+    return np.asarray(np.clip(overlap, 0.0, None))
 
 
 def _geometry(old: Geometry, number: int, thickness_mm: float, first_mm: float) -> Geometry:

@@ -222,6 +222,14 @@ def test_icc_filter_needs_a_table(tmp_path):
         run(tmp_path, preprocess={"min_icc": 0.75})
 
 
+def test_an_icc_table_that_no_feature_passes_is_refused(tmp_path):
+    icc = dict.fromkeys(feature_table().features, 0.4) | {"original_firstorder_f2": np.nan}
+    settings = quick_settings(preprocess={"min_icc": 0.75})
+    told = r"no feature of the ICC table reaches preprocess\.min_icc 0\.75 \(1 of 9 have no ICC\)"
+    with pytest.raises(ConfigError, match=told):
+        train(feature_table(), clinical_table(tmp_path), RESPONSE, settings, tmp_path / "model", icc=icc)
+
+
 def test_features_without_an_icc_are_named(tmp_path):
     table = feature_table()
     icc = dict.fromkeys(table.features, 0.95)

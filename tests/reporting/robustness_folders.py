@@ -86,7 +86,7 @@ def perturb_folder(run, *, features=FEATURES, chains=("combined", "noise", "volu
     write_run(run, "perturb", perturb=settings.canonical_versions(), stability=settings.stability.model_dump())
     write_frame(run / "stability.csv", stability(make_table(dict.fromkeys(chains, 4), features)))
     (run / "perturbations.csv").write_text(
-        "chain,number,rotation_deg,translation_x_voxels,translation_y_voxels,translation_z_voxels,noise\n"
+        "chain,version,rotation_deg,translation_x_voxels,translation_y_voxels,translation_z_voxels,noise\n"
         "combined,1,0.0,0.34747297,-0.2,0.0,1.0\nnoise,1,0.0,0.0,0.0,0.0,1.0\n"
     )
     return run

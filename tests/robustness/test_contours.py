@@ -29,6 +29,19 @@ def test_a_resized_lesion_has_its_volume_to_the_voxel(change):
     assert dice(lesion, found) == pytest.approx(2 * min(lesion.count, found.count) / (lesion.count + found.count))
 
 
+def test_a_lesion_on_one_slice_stays_on_it():
+    image, ball_of_slices = ball(30.0)
+    middle = ball_of_slices.voxels_zyx.shape[0] // 2
+    part = np.zeros_like(ball_of_slices.voxels_zyx)
+    part[middle] = ball_of_slices.voxels_zyx[middle]
+    lesion = ball_of_slices.part(part)
+    near = about(image, lesion, 250.0)
+    grown = resized(near, 0.3, np.random.default_rng(0))
+    assert grown.count == round(1.3 * lesion.count)
+    for found in (grown, recontoured(near, grown, np.random.default_rng(0))):
+        assert (found.box.lower[2], found.box.size[2]) == (lesion.box.lower[2], 1)
+
+
 def test_growth_is_the_same_all_round():
     image, lesion = ball(30.0, spacing=(0.8, 0.8, 2.0))
     found = resized(about(image, lesion), 0.3, np.random.default_rng(0))

@@ -48,12 +48,24 @@ def test_nothing_of_the_scan_is_lost_at_its_ends():
     values = np.zeros((7, 8, 8), np.float64)
     values[0], values[-1] = 10, 20
     image = sitk.GetImageFromArray(values)
-    lesion = LesionVoxels.of(values > 5, Geometry.of(image))
-    thick, found = thicker(image, lesion, 3.0, 0.5)
+    mask = np.zeros(values.shape, bool)
+    mask[:4] = True
+    thick, found = thicker(image, LesionVoxels.of(mask, Geometry.of(image)), 3.0, 0.5)
     first_to_last = sitk.GetArrayFromImage(thick)[:, 0, 0]
     # The first new slice has 1.5 of its 3 mm in the scan, the last 2.5 mm, of which 1 mm is the last old slice.
     assert first_to_last == pytest.approx([10 / 1.5, 0, 20 / 2.5])
-    assert found.voxels_zyx[0].all()
+    assert (found.box.lower[2], found.box.size[2]) == (0, 2)
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.2, 0.4, 0.6, 0.8])
+def test_a_lesion_at_the_end_of_the_scan_does_not_grow(phase):
+    """What lies beyond the scan is not lesion: volumes are right on average over where the first slice begins."""
+    image = sitk.GetImageFromArray(np.zeros((20, 8, 8), np.int16))
+    mask = np.zeros((20, 8, 8), bool)
+    mask[:10] = True
+    _, found = thicker(image, LesionVoxels.of(mask, Geometry.of(image)), 5.0, phase)
+    assert abs(found.box.size[2] * 5.0 - 10.0) <= 2.5 + 2.5
+    assert found.box.size[2] * 5.0 - 5.0 * phase <= 10.0 + 2.5
 
 
 def test_noise_falls_with_the_root_of_the_thickness():
