@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from radiomics_talent.errors import ConfigError, ExtractionError, InputError, TalentError
+from radiomics_talent.errors import ConfigError, ExtractionError, InputError, TableError, TalentError
 from radiomics_talent.extraction.provenance import mask_sha256
 from radiomics_talent.extraction.store import write_record
 from radiomics_talent.features import engine
@@ -69,19 +69,18 @@ class Controls:
 
     def begin(self, case: Case, settings: ExtractionSettings) -> Make:
         """Return what makes the controls of one lesion."""
-        prepared = engine.prepare(case.image, case.voxels, settings)
         content = mask_sha256(case.voxels)
-        original = engine.compute(prepared, settings)
+        original = engine.extract(case.image, case.voxels, settings)
 
         def make(chain: str) -> Sequence[LesionFeatures | TalentError]:
             name = next((c for c in self.settings.controls if c == chain), None)
-            # Where no feature looks outside of the lesion, its surroundings need not be replaced to know the features.
+            # Where nothing outside of the lesion enters a feature, its surroundings need not be replaced to know them.
             if name is None or (name.startswith("surroundings") and not surroundings_matter(settings)):
                 return [original]
             rng = own_generator(self.settings.seed, content, chain, 1)
             try:
-                control = controlled(prepared, settings, name, self.settings.surroundings_mm, rng)
-                return [engine.compute(control, settings)]
+                scan = controlled(case.image, case.voxels, settings, name, self.settings.surroundings_mm, rng)
+                return [engine.extract(scan, case.voxels, settings)]
             except (InputError, ExtractionError) as error:
                 return [error]
 
@@ -174,7 +173,7 @@ def run_controls(  # noqa: PLR0913  # arguments beside the settings are keywords
         After a clean end: what was complete is kept.
     """
     if question is not None:
-        check_question(question, settings)
+        check_question(question, settings, cohort)
     with versions_of_cohort(
         *(cohort, settings, Controls(controls), out),
         jobs=jobs, timeout_s=timeout_s, progress=progress, command=command, excluded=excluded,
@@ -204,7 +203,7 @@ def run_controls(  # noqa: PLR0913  # arguments beside the settings are keywords
         return ControlResult(run, controls, effects, report)
 
 
-def check_question(question: Question, settings: ExtractionSettings) -> None:
+def check_question(question: Question, settings: ExtractionSettings, cohort: CohortTable) -> None:
     """Refuse what could not be modelled before anything is extracted.
 
     Raises
@@ -212,7 +211,7 @@ def check_question(question: Question, settings: ExtractionSettings) -> None:
     ConfigError
         The model needs an ICC table, or the extraction settings leave out shape, and so the volume to compare with.
     TableError
-        The clinical table does not have the outcome.
+        The clinical table does not have the outcome, or none of the cohort's patients.
     """
     from radiomics_talent.modelling.estimators import check_preprocessing  # noqa: PLC0415  # scikit-learn
     from radiomics_talent.modelling.outcome import outcome_values  # noqa: PLC0415
@@ -220,6 +219,8 @@ def check_question(question: Question, settings: ExtractionSettings) -> None:
     check_preprocessing(question.settings.preprocess, question.icc)
     if question.outcome.lesions is None:
         outcome_values(question.clinical, question.outcome, task=question.settings.task)
+    if not {lesion.patient_id for lesion in cohort.lesions} & set(question.clinical.frame.index):
+        raise TableError("no patient of the cohort is in the clinical table; patient_id must be spelt alike")
     classes = settings.featureClass if settings.ibsi is None else settings.ibsi.features
     if classes is not None and "shape" not in classes:
         raise ConfigError("controls are compared with lesion volume: let the settings extract the class shape, too")
