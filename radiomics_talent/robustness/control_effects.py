@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 DependsOn = Literal["shape", "firstorder", "texture"]
 SAME = 1e-9
-"""Relative difference up to which a feature counts as unchanged: as far as engines may differ, and more than the order
-of summation does."""
+"""Difference up to which a feature counts as unchanged, as a share of its value or, for values near zero, of its
+standard deviation over lesions: as far as engines may differ, and more than the order of summation does."""
 KEPT_CORRELATION = 0.9
 """A feature above this Spearman correlation with its own shuffled control orders lesions by size or histogram: texture
 is not what it tells them apart by (Welch et al., Radiother Oncol 2019;130:2)."""
@@ -70,9 +70,10 @@ def control_effects(original: FeatureTable, controls: Mapping[Control, FeatureTa
     -------
     DataFrame
         One row a feature and control: ``feature``, ``depends_on``, ``control``; ``changed``, the share of lesions
-        whose value differs by more than 1e-9 of it (defined in one alone counts as different); ``difference``, the
-        median relative difference; ``spearman``, the correlation over lesions of the feature with its control. NaN
-        where it is defined for no lesion, or (``spearman``) is constant.
+        whose value differs by more than 1e-9 of it and of the original's standard deviation over lesions (a skewness
+        about zero is changed by the order of summation alone; defined in one alone counts as different);
+        ``difference``, the median relative difference, 0 where unchanged; ``spearman``, the correlation over lesions
+        of the feature with its control. NaN where it is defined for no lesion, or (``spearman``) is constant.
     """
     names = list(original.features)
     before = original.frame[names]
@@ -84,7 +85,7 @@ def control_effects(original: FeatureTable, controls: Mapping[Control, FeatureTa
             "feature": names,
             "depends_on": [depends_on(n) or "" for n in names],
             "control": control,
-            "changed": (difference > SAME).mean().to_numpy(),
+            "changed": (difference > 0).mean().to_numpy(),
             "difference": difference.median().to_numpy(),
             "spearman": _spearman(before, after),
         }
@@ -112,10 +113,12 @@ def effects_by_kind(effects: pd.DataFrame) -> pd.DataFrame:
 
 
 def _relative(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """Return |a - b| / max(|a|, |b|); infinite where one alone is defined, NaN where neither is."""
+    """Return |a - b| / max(|a|, |b|), 0 where unchanged; infinite where one alone is defined, NaN where neither is."""
     a, b = before.to_numpy(), after.to_numpy()
     largest = np.maximum(np.abs(a), np.abs(b))
-    relative = np.divide(np.abs(a - b), largest, out=np.zeros_like(a), where=~(largest == 0))
+    spread = before.std(ddof=0).fillna(0).to_numpy()
+    unchanged = np.abs(a - b) <= SAME * np.maximum(largest, spread)
+    relative = np.divide(np.abs(a - b), largest, out=np.zeros_like(a), where=~unchanged)
     relative[np.isnan(a) != np.isnan(b)] = np.inf
     return pd.DataFrame(relative, columns=before.columns)
 

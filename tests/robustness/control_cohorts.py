@@ -22,7 +22,8 @@ from radiomics_talent.settings import ExtractionSettings
 from radiomics_talent.study_settings import ColumnSettings
 
 Signal = Literal["texture", "volume", "intensity", "noise"]
-SPACING_MM = (1.0, 1.0, 2.0)
+ISOTROPIC, THICK = (1.0, 1.0, 1.0), (1.0, 1.0, 2.0)
+"""Spacings in mm (x, y, z): talent-ct leaves the first as it is, and resamples the second."""
 CONTROLS: tuple[Control, ...] = ("roi_shuffled", "roi_sampled", "roi_noise", "surroundings_shuffled")
 
 
@@ -36,7 +37,12 @@ class ControlCohort:
 
 
 def scan_with_lesion(
-    rng: np.random.Generator, *, radius_mm: float = 10.0, mean_hu: float = 60.0, grain_mm: float = 2.0
+    rng: np.random.Generator,
+    *,
+    radius_mm: float = 10.0,
+    mean_hu: float = 60.0,
+    grain_mm: float = 2.0,
+    spacing_mm: tuple[float, float, float] = THICK,
 ) -> tuple[sitk.Image, LesionVoxels]:
     """Return liver-like noise with an ellipsoid in it, whose histogram is normal whatever its grain.
 
@@ -44,31 +50,34 @@ def scan_with_lesion(
     only its correlation length tells one lesion from another of the same size.
     """
     reach = 1.4 * radius_mm + 8
-    size = tuple(2 * int(reach / s) + 1 for s in SPACING_MM)
-    x, y, z = ((np.arange(n) - n // 2) * s for n, s in zip(size, SPACING_MM, strict=True))
+    size = tuple(2 * int(reach / s) + 1 for s in spacing_mm)
+    x, y, z = ((np.arange(n) - n // 2) * s for n, s in zip(size, spacing_mm, strict=True))
     stretch = rng.uniform(0.85, 1.15, 3)
     inside = (z[:, None, None] / stretch[0]) ** 2 + (y[:, None] / stretch[1]) ** 2 + (
         x / stretch[2]
     ) ** 2 < radius_mm**2
     hu = rng.normal(100, 15, size[::-1])
-    field = ndimage.gaussian_filter(rng.standard_normal(size[::-1]), [grain_mm / s for s in SPACING_MM[::-1]])
+    field = ndimage.gaussian_filter(rng.standard_normal(size[::-1]), [grain_mm / s for s in spacing_mm[::-1]])
     ranks = np.argsort(np.argsort(field[inside]))
     hu[inside] = mean_hu + 30 * np.sort(rng.standard_normal(ranks.size))[ranks]
     image = sitk.GetImageFromArray(np.rint(hu).astype(np.int16))
-    image.SetSpacing(SPACING_MM)
+    image.SetSpacing(spacing_mm)
     image.SetOrigin((-20.0, 5.0, 100.0))
     lesion = LesionVoxels.of(inside, Geometry.of(image))
     assert lesion is not None
     return image, lesion
 
 
-@lru_cache(maxsize=4)
-def control_cohort(signal: Signal, n: int = 48, seed: int = 0) -> ControlCohort:
-    """Return a cohort of `n` patients with one lesion each; every second one responds, and lives longer."""
-    # Without resampling: interpolation would smooth a fine grain and so narrow its histogram.
-    settings = ExtractionSettings.model_validate(
-        {**ExtractionSettings.from_yaml("talent-ct").canonical(), "setting": _unresampled()}
-    )
+@lru_cache(maxsize=8)
+def control_cohort(
+    signal: Signal, spacing_mm: tuple[float, float, float] = ISOTROPIC, n: int = 48, seed: int = 0
+) -> ControlCohort:
+    """Return a cohort of `n` patients with one lesion each; every second one responds, and lives longer.
+
+    Lesions of a texture cohort have the same histogram on the scan. Where talent-ct resamples it (`THICK`),
+    interpolation smooths a fine grain more than a coarse one, and so writes the signal into the variance, too.
+    """
+    settings = ExtractionSettings.from_yaml("talent-ct")
     rng = np.random.default_rng((seed, ["texture", "volume", "intensity", "noise"].index(signal)))
     original, controls = [], {c: [] for c in CONTROLS}
     responds = np.arange(n) % 2
@@ -76,18 +85,19 @@ def control_cohort(signal: Signal, n: int = 48, seed: int = 0) -> ControlCohort:
         up = responds[k]
         image, lesion = scan_with_lesion(
             rng,
-            radius_mm=(rng.uniform(10, 15) if up else rng.uniform(8, 12.5))
+            radius_mm=(rng.uniform(10.5, 15) if up else rng.uniform(8, 12))
             if signal == "volume"
             else rng.uniform(8, 14),
             mean_hu=60.0 + rng.normal(0, 10) + (18 * up if signal == "intensity" else 0),
             grain_mm=rng.normal(1.6 + (0.7 * up if signal == "texture" else 0.0), 0.3),
+            spacing_mm=spacing_mm,
         )
         keys = {"patient_id": f"P{k:03}", "lesion_id": "1"}
-        prepared = engine.prepare(image, lesion, settings)
-        original.append((keys, engine.compute(prepared, settings)))
+        original.append((keys, engine.extract(image, lesion, settings)))
         for c in CONTROLS:
-            changed = controlled(prepared, settings, c, 20.0, np.random.default_rng((seed, k, CONTROLS.index(c))))
-            controls[c].append((keys, engine.compute(changed, settings)))
+            draws = np.random.default_rng((seed, k, CONTROLS.index(c)))
+            changed = controlled(image, lesion, settings, c, 20.0, draws)
+            controls[c].append((keys, engine.extract(changed, lesion, settings)))
     frame = pd.DataFrame(
         {
             "response": responds.astype(float),
@@ -99,8 +109,3 @@ def control_cohort(signal: Signal, n: int = 48, seed: int = 0) -> ControlCohort:
     columns = {name: ColumnSettings(type="number", role="endpoint") for name in frame}
     tables = {c: FeatureTable.from_rows(rows) for c, rows in controls.items()}
     return ControlCohort(FeatureTable.from_rows(original), tables, ClinicalTable(frame, columns))
-
-
-def _unresampled() -> dict[str, object]:
-    plain = ExtractionSettings.from_yaml("talent-ct").canonical()["setting"]
-    return {**plain, "resampledPixelSpacing": None}
