@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import typer
 from radiomics_talent.cli.compilation import compile_engine
 from radiomics_talent.cli.jobs import usable_cpus
 from radiomics_talent.cli.reviewed import lesions_of, rejection_lines, rejection_record
+from radiomics_talent.cli.run_end import MOST_SENTENCES, failure_lines, kept_in
 
 if TYPE_CHECKING:
     from radiomics_talent.cohort.manifest import CohortTable
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from radiomics_talent.extraction.run import RunResult
     from radiomics_talent.findings import Finding
     from radiomics_talent.settings import ExtractionSettings
-
-_MOST_SENTENCES = 20
 
 
 def extract(
@@ -81,29 +79,20 @@ def extract(
     assert out is not None
     from radiomics_talent.cli.progress import progress
     from radiomics_talent.extraction.run import run_extraction
-    from radiomics_talent.extraction.store import RunFolderError
 
-    try:
-        with progress("extracting", "lesions") as bar:
-            result = run_extraction(
-                table,
-                settings,
-                out,
-                jobs=jobs or usable_cpus(),
-                timeout_s=timeout or None,
-                progress=lambda p: bar(p.done, p.total),
-                save_preprocessed=save_preprocessed,
-                verify=verify,
-                command=sys.argv[1:],
-                excluded=excluded,
-            )
-    except KeyboardInterrupt:
-        # The program is at its end: further ones would only change its exit code.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        typer.echo(f"stopped; what is complete is kept in {out}: repeat the command to go on", err=True)
-        raise typer.Exit(130) from None
-    except RunFolderError as error:
-        raise ConfigError(error.message, where=error.where) from error
+    with kept_in(out), progress("extracting", "lesions") as bar:
+        result = run_extraction(
+            table,
+            settings,
+            out,
+            jobs=jobs or usable_cpus(),
+            timeout_s=timeout or None,
+            progress=lambda p: bar(p.done, p.total),
+            save_preprocessed=save_preprocessed,
+            verify=verify,
+            command=sys.argv[1:],
+            excluded=excluded,
+        )
     if as_json:
         typer.echo(_as_json(_run_record(result) | rejection_record(excluded)))
     else:
@@ -144,12 +133,7 @@ def _run_text(result: RunResult) -> str:
     resumed = f", {result.n_resumed} of them from an earlier run" if result.n_resumed else ""
     cost = f"{result.seconds:.1f} s, at most {result.peak_mib:.0f} MiB a process"
     lines = [*_sentences(result.cohort_findings), f"{counts}{resumed}; {len(result.failures)} failed; {cost}"]
-    lines += [
-        f"  row {failure.row} ({failure.key}), {failure.stage}: {failure.sentence}"
-        for failure in result.failures[:_MOST_SENTENCES]
-    ]
-    if len(result.failures) > _MOST_SENTENCES:
-        lines.append(f"  and {len(result.failures) - _MOST_SENTENCES} more, see {result.out / 'failures.csv'}")
+    lines += failure_lines(result.failures, result.out)
     if result.n_verified:
         lines.append(
             f"{result.n_verified} lesions verified with the other engine: the largest relative difference of a feature "
@@ -192,7 +176,7 @@ def _plan_text(plan: Plan) -> str:
         cells = (str(f.voxels), _levels(f.grey_levels), f"{f.seconds:.1f}", f"{f.peak_mib:.0f}")
         rows.append((str(lesion.row), name, *cells, codes))
     lines = _aligned(rows)
-    lines += [str(f) for _, o in plan.lesions for f in o.findings if f.code == "grey-levels"][:_MOST_SENTENCES]
+    lines += [str(f) for _, o in plan.lesions for f in o.findings if f.code == "grey-levels"][:MOST_SENTENCES]
     lines.append(
         f"{len(plan.lesions) - len(plan.failures)} lesions can be extracted, {len(plan.failures)} would fail; about "
         f"{plan.seconds:.0f} s with {plan.jobs} jobs, up to {plan.peak_mib:.0f} MiB a worker"
@@ -238,9 +222,9 @@ def _plan_record(plan: Plan) -> dict[str, Any]:
 
 
 def _sentences(findings: tuple[Finding, ...]) -> list[str]:
-    more = [f"and {len(findings) - _MOST_SENTENCES} more findings of the cohort, see provenance.json or run check"]
-    lines = [f"{f.level}: {f.code}: {f}" for f in findings[:_MOST_SENTENCES]]
-    return lines + (more if len(findings) > _MOST_SENTENCES else [])
+    more = [f"and {len(findings) - MOST_SENTENCES} more findings of the cohort, see provenance.json or run check"]
+    lines = [f"{f.level}: {f.code}: {f}" for f in findings[:MOST_SENTENCES]]
+    return lines + (more if len(findings) > MOST_SENTENCES else [])
 
 
 def _plain(findings: tuple[Finding, ...]) -> list[dict[str, str]]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from radiomics_talent.cli.run_end import MOST_SENTENCES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from radiomics_talent.cohort.manifest import CohortTable
     from radiomics_talent.cohort.review import Excluded
-
-_MOST_SENTENCES = 20
 
 
 def lesions_of(cohort: Path, *, reviewed: bool) -> tuple[CohortTable, tuple[Excluded, ...] | None]:
@@ -35,9 +35,9 @@ def rejection_lines(excluded: Sequence[Excluded] | None, out: Path | None) -> li
     lines = [f"{len(rejected)} left out: rejected in the review{where}"]
     lines += [
         f"  row {one.lesion.row} ({one.lesion.key}): {one.verdict.comment if one.verdict else ''}".rstrip(": ")
-        for one in rejected[:_MOST_SENTENCES]
+        for one in rejected[:MOST_SENTENCES]
     ]
-    return lines + ([f"  and {len(rejected) - _MOST_SENTENCES} more"] if len(rejected) > _MOST_SENTENCES else [])
+    return lines + ([f"  and {len(rejected) - MOST_SENTENCES} more"] if len(rejected) > MOST_SENTENCES else [])
 
 
 def rejection_record(excluded: Sequence[Excluded] | None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,10 @@ import typer
 from radiomics_talent.cli.compilation import compile_engine
 from radiomics_talent.cli.jobs import usable_cpus
 from radiomics_talent.cli.reviewed import lesions_of, rejection_lines
+from radiomics_talent.cli.run_end import failure_lines, kept_in
 
 if TYPE_CHECKING:
     from radiomics_talent.robustness.control_run import ControlResult, Question
-
-_MOST_SENTENCES = 20
 
 
 def robustness_controls(
@@ -75,8 +73,6 @@ def robustness_controls(
     --outcome best_overall_response --positive CR,PR --out controls
     """
     from radiomics_talent.cli.progress import progress
-    from radiomics_talent.errors import ConfigError
-    from radiomics_talent.extraction.store import RunFolderError
     from radiomics_talent.reporting.robustness_page import write_robustness_page
     from radiomics_talent.robustness.control_run import run_controls
     from radiomics_talent.robustness_settings import ControlSettings, with_seed
@@ -87,27 +83,20 @@ def robustness_controls(
     question = _question(clinical, outcome, model, positive, event, study, icc)
     table, excluded = lesions_of(cohort, reviewed=reviewed)
     compile_engine(settings)
-    try:
-        with progress("extracting", "lesions") as bar, progress("cross-validating", "folds") as fold_bar:
-            result = run_controls(
-                table,
-                settings,
-                asked,
-                out,
-                question=question,
-                jobs=jobs or usable_cpus(),
-                timeout_s=timeout or None,
-                progress=lambda p: bar(p.done, p.total),
-                model_progress=fold_bar,
-                command=sys.argv[1:],
-                excluded=excluded,
-            )
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        typer.echo(f"stopped; what is complete is kept in {out}: repeat the command to go on", err=True)
-        raise typer.Exit(130) from None
-    except RunFolderError as error:
-        raise ConfigError(error.message, where=error.where) from error
+    with kept_in(out), progress("extracting", "lesions") as bar, progress("cross-validating", "folds") as fold_bar:
+        result = run_controls(
+            table,
+            settings,
+            asked,
+            out,
+            question=question,
+            jobs=jobs or usable_cpus(),
+            timeout_s=timeout or None,
+            progress=lambda p: bar(p.done, p.total),
+            model_progress=fold_bar,
+            command=sys.argv[1:],
+            excluded=excluded,
+        )
     write_robustness_page(out, out / "report.html")
     typer.echo(_json(result) if as_json else "\n".join([_text(result), *rejection_lines(excluded, None)]))
     if result.run.failures:
@@ -148,9 +137,7 @@ def _text(result: ControlResult) -> str:
     failed = f"{run.n_failed} lesions and {run.n_left_out} controls failed"
     cost = f"{run.seconds:.1f} s, at most {run.peak_mib:.0f} MiB a process"
     lines = [f"{counts} in {len(result.settings.controls)} controls; {failed}; {cost}"]
-    lines += [f"  row {f.row} ({f.key}), {f.stage}: {f.sentence}" for f in run.failures[:_MOST_SENTENCES]]
-    if len(run.failures) > _MOST_SENTENCES:
-        lines.append(f"  and {len(run.failures) - _MOST_SENTENCES} more, see {run.out / 'failures.csv'}")
+    lines += failure_lines(run.failures, run.out)
     if report is not None:
         name = {"auc": "AUC", "c_index": "C-index"}[report.metric]
         lines += ["", f"{'control':24}{'features':12}{'n':>6}  {name} (95 % interval)       lost by the control"]

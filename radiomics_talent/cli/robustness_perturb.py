@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,11 @@ import typer
 from radiomics_talent.cli.compilation import compile_engine
 from radiomics_talent.cli.jobs import usable_cpus
 from radiomics_talent.cli.reviewed import lesions_of, rejection_lines
+from radiomics_talent.cli.run_end import failure_lines, kept_in
 from radiomics_talent.cli.stable_shares import shares_lines
 
 if TYPE_CHECKING:
     from radiomics_talent.robustness.perturbation_run import PerturbationResult
-
-_MOST_SENTENCES = 20
 
 
 def robustness_perturb(
@@ -57,8 +55,6 @@ def robustness_perturb(
     Example: radiomics-talent robustness perturb cohort.csv --config talent-ct --out stability --jobs 2
     """
     from radiomics_talent.cli.progress import progress
-    from radiomics_talent.errors import ConfigError
-    from radiomics_talent.extraction.store import RunFolderError
     from radiomics_talent.reporting.robustness_page import write_robustness_page
     from radiomics_talent.robustness.perturbation_run import run_perturbations
     from radiomics_talent.robustness_settings import PerturbationSettings, with_seed, with_versions
@@ -68,25 +64,18 @@ def robustness_perturb(
     asked = with_seed(with_versions(PerturbationSettings.from_yaml(perturbations), versions), seed)
     table, excluded = lesions_of(cohort, reviewed=reviewed)
     compile_engine(settings)
-    try:
-        with progress("perturbing", "lesions") as bar:
-            result = run_perturbations(
-                table,
-                settings,
-                asked,
-                out,
-                jobs=jobs or usable_cpus(),
-                timeout_s=timeout or None,
-                progress=lambda p: bar(p.done, p.total),
-                command=sys.argv[1:],
-                excluded=excluded,
-            )
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        typer.echo(f"stopped; what is complete is kept in {out}: repeat the command to go on", err=True)
-        raise typer.Exit(130) from None
-    except RunFolderError as error:
-        raise ConfigError(error.message, where=error.where) from error
+    with kept_in(out), progress("perturbing", "lesions") as bar:
+        result = run_perturbations(
+            table,
+            settings,
+            asked,
+            out,
+            jobs=jobs or usable_cpus(),
+            timeout_s=timeout or None,
+            progress=lambda p: bar(p.done, p.total),
+            command=sys.argv[1:],
+            excluded=excluded,
+        )
     write_robustness_page(out, out / "report.html")
     typer.echo(_json(result) if as_json else "\n".join([_text(result), *rejection_lines(excluded, None)]))
     if result.run.failures:
@@ -99,9 +88,7 @@ def _text(result: PerturbationResult) -> str:
     counts = f"{len(run.table.keys)} lesions with {len(run.table.features)} features in {result.n_versions} versions"
     failed = f"{run.n_failed} lesions and {run.n_left_out} versions failed"
     lines = [f"{counts}{resumed}; {failed}; {run.seconds:.1f} s, at most {run.peak_mib:.0f} MiB a process"]
-    lines += [f"  row {f.row} ({f.key}), {f.stage}: {f.sentence}" for f in run.failures[:_MOST_SENTENCES]]
-    if len(run.failures) > _MOST_SENTENCES:
-        lines.append(f"  and {len(run.failures) - _MOST_SENTENCES} more, see {run.out / 'failures.csv'}")
+    lines += failure_lines(run.failures, run.out)
     decides = result.settings.stability
     lines += [f"chain {decides.chain}:", *shares_lines(result.shares, decides)]
     if run.n_warnings:
