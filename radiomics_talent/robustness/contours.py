@@ -175,18 +175,6 @@ def recontoured(neighbourhood: ContourNeighbourhood, lesion: LesionVoxels, rng: 
     return _placed(neighbourhood, taken[neighbourhood.supervoxels])
 
 
-def dice(one: LesionVoxels, other: LesionVoxels) -> float:
-    """Return the Dice coefficient of two lesions on one grid."""
-    lower = tuple(map(max, one.box.lower, other.box.lower))
-    upper = tuple(map(min, one.box.upper, other.box.upper))
-    shared = 0
-    if all(low < up for low, up in zip(lower, upper, strict=True)):
-        common = Box((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2]))
-        mine, its = (x.voxels_zyx[common.seen_from(x.box).slices_zyx] for x in (one, other))
-        shared = int(np.count_nonzero(mine & its))
-    return 2.0 * shared / (one.count + other.count)
-
-
 def _supervoxels(values_zyx: NDArray[np.generic], voxels: float, sampling: tuple[float, ...]) -> NDArray[np.int32]:
     low, high = _WINDOW_HU
     grey = np.clip((values_zyx.astype(np.float32) - low) / (high - low), 0.0, 1.0)

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from radiomics_talent.cohort.case import Case
 from radiomics_talent.cohort.manifest import Lesion
-from radiomics_talent.imaging.geometry import Geometry
+from radiomics_talent.imaging.geometry import Box, Geometry
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels
 
 
@@ -32,3 +32,15 @@ def ball(diameter_mm=30.0, *, spacing=(0.8, 0.8, 2.0), around_mm=24.0, seed=0, n
 def ball_case(diameter_mm=30.0, **given):
     image, lesion = ball(diameter_mm, **given)
     return Case(Lesion(2, "p", "L", Path("scan.nii"), Path("mask.nii")), image, lesion, ())
+
+
+def dice(one: LesionVoxels, other: LesionVoxels) -> float:
+    """Return the Dice coefficient of two lesions on one grid."""
+    lower = tuple(map(max, one.box.lower, other.box.lower))
+    upper = tuple(map(min, one.box.upper, other.box.upper))
+    shared = 0
+    if all(low < up for low, up in zip(lower, upper, strict=True)):
+        common = Box((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2]))
+        mine, its = (x.voxels_zyx[common.seen_from(x.box).slices_zyx] for x in (one, other))
+        shared = int(np.count_nonzero(mine & its))
+    return 2.0 * shared / (one.count + other.count)

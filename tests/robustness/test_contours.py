@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from robustness.balls import ball
+from robustness.balls import ball, dice
 
 from radiomics_talent.cohort.case import load_case
 from radiomics_talent.cohort.manifest import cohort_from_index, write_cohort
@@ -11,7 +11,7 @@ from radiomics_talent.dicom.index import index_dicom
 from radiomics_talent.errors import MaskError
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels
-from radiomics_talent.robustness.contours import contour_neighbourhood, dice, recontoured, resized
+from radiomics_talent.robustness.contours import contour_neighbourhood, recontoured, resized
 from radiomics_talent.robustness.noise import noise_sd_hu
 from radiomics_talent.robustness.slices import thicker
 from radiomics_talent.settings import ExtractionSettings
