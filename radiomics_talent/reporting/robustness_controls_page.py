@@ -198,7 +198,7 @@ def _idle_sentences(idle: list[str], extraction: ExtractionSettings) -> list[Mar
     why = (
         "no value of a feature changed"
         if surroundings_matter(extraction)
-        else "with these settings no feature looks outside of the lesion, so they change none"
+        else "with these settings nothing outside of the lesion enters a feature, so they change none"
     )
     return [words.prose(f"Not drawn: {names}; {why}.")]
 
@@ -208,7 +208,7 @@ def _reach(settings: ControlSettings, extraction: ExtractionSettings) -> list[st
     if not any(name.startswith("surroundings") for name in settings.controls):
         return []
     if not surroundings_matter(extraction):
-        return ["With these settings no feature looks outside of the lesion: its surroundings change none."]
+        return ["With these settings nothing outside of the lesion enters a feature: its surroundings change none."]
     return [words.surroundings_words(settings.surroundings_mm, extraction)]
 
 
@@ -263,7 +263,7 @@ def _methods(
         )
     ]
     sentences += [words.plain(s) for s in _reach(settings, extraction)]
-    sentences.append("Controls acted on the resampled image, before filters and discretisation.")
+    sentences.append("Controls acted on the scan, before it was resampled, filtered and discretised.")
     if report is not None:
         sentences.append(
             f"For {report['outcome']}, the same model was cross-validated in the same folds on the original features "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from radiomics_talent.features.ibsi.processing import MARGIN_MM
+from radiomics_talent.robustness.controls import looks_outside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ STATISTICS = {
     "ccc": ("CCC", "concordance correlation coefficient"),
 }
 CONTROLS = {
-    "roi_shuffled": "the lesion's own voxels are exchanged: its histogram stays, its texture goes",
+    "roi_shuffled": "the lesion's own voxels are exchanged on the scan: their values stay, its texture goes",
     "roi_sampled": "each voxel of the lesion is drawn, with replacement, from all of the lesion's voxels",
     "roi_noise": "each voxel of the lesion is drawn evenly between its least and its largest value",
     "surroundings_shuffled": "voxels about the lesion are exchanged; the lesion stays as it is",
@@ -104,10 +105,14 @@ def step_words(step: Step, strengths: StrengthSettings) -> str:
 
 
 def surroundings_words(surroundings_mm: float, settings: ExtractionSettings) -> str:
-    """Say in a sentence how far the surroundings reach: they end with the image that features are computed on."""
+    """Say in a sentence how far the surroundings reach, and how far features see them."""
     asked = f"Tissue up to {surroundings_mm:g} mm from the lesion counts as its surroundings"
     setting = settings.setting
     pad = f"{counted(setting.padDistance, 'voxel')} (`padDistance`)"
+    if not looks_outside(settings):
+        if settings.new_spacing_mm is None:
+            return f"{asked}; features know of it by the scale (`normalize`) alone."
+        return f"{asked}; features know of it by what interpolation carries across the contour alone."
     if settings.ibsi is not None:
         image = f"{MARGIN_MM:g} mm"
     elif settings.resamples and setting.resampledPixelSpacing is not None:
@@ -116,10 +121,10 @@ def surroundings_words(surroundings_mm: float, settings: ExtractionSettings) -> 
     elif setting.preCrop:
         image = f"{pad} of the scan"
     elif settings.pad_mm is not None:
-        return f"{asked}; features see {settings.pad_mm:g} mm (`pad_mm`) about the lesion's box."
+        image = f"{settings.pad_mm:g} mm (`pad_mm`)"
     else:
         return f"{asked}, as far as the scan goes."
-    return f"{asked}, but they end with the image that features are computed on: {image} about the lesion's box."
+    return f"{asked}; features see {image} about the lesion's box."
 
 
 def prose(text: str) -> Markup:

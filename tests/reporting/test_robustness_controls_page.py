@@ -53,14 +53,16 @@ def test_effects_are_told_by_control_and_kind(tmp_path):
 
 def test_controls_are_defined_in_words(tmp_path):
     text = section(page_of(controls_folder(tmp_path / "run")), "controls")
-    assert "The lesion's own voxels are exchanged: its histogram stays, its texture goes." in text.replace("&#39;", "'")
+    assert "The lesion's own voxels are exchanged on the scan: their values stay, its texture goes." in text.replace(
+        "&#39;", "'"
+    )
     assert "roi noise" not in text
 
 
 @pytest.mark.parametrize(
     ("extraction", "sentence"),
     [
-        ({}, "with these settings no feature looks outside of the lesion, so they change none."),
+        ({}, "with these settings nothing outside of the lesion enters a feature, so they change none."),
         ({"imageType": {"Original": {}, "LoG": {"sigma": [2.0]}}}, "no value of a feature changed."),
     ],
 )
@@ -88,10 +90,12 @@ LOG = {"Original": {}, "LoG": {"sigma": [2.0]}}
             "5 voxels (<code>padDistance</code>) of the scan about the lesion's box.",
         ),
         ({"imageType": LOG, "pad_mm": 12}, "features see 12 mm (<code>pad_mm</code>) about the lesion's box."),
-        ({"ibsi": {}}, "the image that features are computed on: 7 mm about the lesion's box."),
-        ({}, "With these settings no feature looks outside of the lesion: its surroundings change none."),
+        ({"ibsi": {}}, "features see 7 mm about the lesion's box."),
+        ({"setting": {"resampledPixelSpacing": [1, 1, 1]}}, "by what interpolation carries across the contour alone."),
+        ({"setting": {"normalize": True}}, "by the scale (<code>normalize</code>) alone."),
+        ({}, "With these settings nothing outside of the lesion enters a feature: its surroundings change none."),
     ],
-    ids=["scan", "resampled", "cropped", "padded", "ibsi", "original"],
+    ids=["scan", "resampled", "cropped", "padded", "ibsi", "interpolated", "normalised", "original"],
 )
 def test_surroundings_end_where_features_stop_to_see(tmp_path, extraction, reach):
     text = page_of(controls_folder(tmp_path / "run", extraction=extraction))

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from robustness.control_cohorts import control_cohort
+from robustness.control_cohorts import THICK, control_cohort
 from scipy import stats
 
 from radiomics_talent.features.table import FeatureTable
@@ -51,6 +51,18 @@ def test_share_of_changed_lesions_and_median_difference_are_relative() -> None:
     assert row["difference"] == pytest.approx(0.25)
 
 
+def test_what_rounding_does_to_a_value_near_zero_is_no_change() -> None:
+    """A symmetric lesion's skewness: its relative difference is large, against other lesions' it is nothing."""
+    effects = control_effects(table([1e-15, 0.4, -0.6]), {"roi_shuffled": table([-2e-15, 0.4, -0.6])})
+    assert effects["changed"][0] == 0
+    assert effects["difference"][0] == 0
+
+
+def test_a_change_of_a_value_near_zero_that_other_lesions_tell_is_one() -> None:
+    effects = control_effects(table([1e-15, 0.4, -0.6]), {"roi_shuffled": table([1e-8, 0.4, -0.6])})
+    assert effects["changed"][0] == pytest.approx(1 / 3)
+
+
 def test_correlation_is_spearmans_ties_included() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 6, (2, 30)).astype(float)
@@ -78,7 +90,7 @@ def test_zero_that_stays_zero_is_unchanged_and_zero_that_moves_is_changed() -> N
     assert effects["changed"][0] == 0.5
 
 
-def test_shuffling_leaves_first_order_and_form_and_changes_texture() -> None:
+def test_shuffling_leaves_first_order_and_form_of_scans_that_are_not_resampled_and_changes_texture() -> None:
     cohort = control_cohort("volume")
     effects = control_effects(cohort.original, cohort.controls).set_index(["control", "feature"])
     shuffled = effects.loc["roi_shuffled"]
@@ -89,6 +101,19 @@ def test_shuffling_leaves_first_order_and_form_and_changes_texture() -> None:
     assert shuffled.loc["original_glcm_Correlation", "spearman"] < 0.5
     assert shuffled.loc["original_glrlm_GrayLevelNonUniformity", "spearman"] > 0.9  # it counts voxels
     assert (effects.loc["surroundings_shuffled", "changed"] == 0).all()
+
+
+def test_resampled_first_order_of_a_shuffled_lesion_changes_and_keeps_the_order_of_means() -> None:
+    cohort = control_cohort("volume", THICK)
+    effects = control_effects(cohort.original, cohort.controls).set_index(["control", "feature"])
+    shuffled = effects.loc["roi_shuffled"]
+    assert (shuffled.loc[shuffled["depends_on"] == "shape", "changed"] == 0).all()
+    assert shuffled.loc["original_firstorder_Variance", "changed"] == 1
+    assert shuffled.loc["original_firstorder_Mean", "spearman"] > 0.95
+    assert shuffled.loc["original_glcm_Correlation", "spearman"] < 0.5
+    around = effects.loc["surroundings_shuffled"]
+    assert around.loc["original_firstorder_Mean", "changed"] > 0.9
+    assert around.loc["original_firstorder_Mean", "difference"] < 0.02
 
 
 def test_effects_by_kind_are_the_mean_change_and_the_median_correlation() -> None:

@@ -5,255 +5,284 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from robustness.control_cohorts import scan_with_lesion
+from robustness.control_cohorts import ISOTROPIC, THICK, scan_with_lesion
 
 from radiomics_talent.cohort.case import load_case
 from radiomics_talent.cohort.manifest import cohort_from_index, write_cohort
 from radiomics_talent.dicom.index import index_dicom
 from radiomics_talent.errors import MaskError
 from radiomics_talent.features import engine
-from radiomics_talent.features.engine import Prepared
-from radiomics_talent.features.ibsi.processing import lesion_of
-from radiomics_talent.features.prepared import resegmented
-from radiomics_talent.robustness.controls import controlled, surroundings_matter
+from radiomics_talent.imaging.geometry import Geometry
+from radiomics_talent.imaging.lesion_voxels import LesionVoxels
+from radiomics_talent.robustness.controls import controlled, looks_outside, surroundings_matter
 from radiomics_talent.robustness_settings import CONTROLS, Control
 from radiomics_talent.settings import ExtractionSettings
 
-PRESETS = ("talent-ct", "talent-ct-full", "ibsi-ct", "pyradiomics-default")
 ROI: tuple[Control, ...] = ("roi_shuffled", "roi_sampled", "roi_noise")
 AROUND: tuple[Control, ...] = ("surroundings_shuffled", "surroundings_sampled", "surroundings_noise")
+TALENT = ExtractionSettings.from_yaml("talent-ct")
+PLAIN = ExtractionSettings.from_yaml("pyradiomics-default")
+FILTERED = {"imageType": {"Original": {}, "LoG": {"sigma": [2.0]}}, "featureClass": {"firstorder": None}}
+"""Neither resampled nor resegmented."""
+RANGES = {
+    "pyradiomics": {"setting": {"resegmentRange": [300, -100]}},
+    "above": {"setting": {"resegmentRange": [-100]}},
+    "ibsi": {"ibsi": {"resegmentation": {"range_hu": [-100, 300]}, "discretisation": {"bin_width": 25}}},
+}
+NO_RANGES = {
+    "none": {},
+    "relative": {"setting": {"resegmentRange": [0.2, 0.9], "resegmentMode": "relative"}},
+    "normalised": {"setting": {"resegmentRange": [-1, 1], "normalize": True}},
+    "outliers": {"ibsi": {"resegmentation": {"outliers_sd": 1}, "discretisation": {"bin_count": 8}}},
+}
 
 
-def prepared_lesion(preset: str, mean_hu: float = -60.0) -> tuple[Prepared, ExtractionSettings]:
-    """A lesion of which resegmentation leaves out a part, where the settings resegment."""
-    settings = ExtractionSettings.from_yaml(preset)
-    image, lesion = scan_with_lesion(np.random.default_rng(3), mean_hu=mean_hu)
-    return engine.prepare(image, lesion, settings), settings
+def scan(
+    mean_hu: float = -60.0, spacing_mm: tuple[float, float, float] = THICK, grain_mm: float = 2.0
+) -> tuple[sitk.Image, LesionVoxels]:
+    """By default a tenth or so of the lesion is below -100 HU."""
+    return scan_with_lesion(np.random.default_rng(3), mean_hu=mean_hu, spacing_mm=spacing_mm, grain_mm=grain_mm)
 
 
 def changed(
-    prepared: Prepared, settings: ExtractionSettings, control: Control, seed: int = 1, reach_mm: float = 4.0
-) -> Prepared:
-    return controlled(prepared, settings, control, reach_mm, np.random.default_rng(seed))
+    image: sitk.Image,
+    lesion: LesionVoxels,
+    control: Control,
+    settings: ExtractionSettings = PLAIN,
+    *,
+    seed: int = 1,
+    reach_mm: float = 4.0,
+) -> sitk.Image:
+    return controlled(image, lesion, settings, control, reach_mm, np.random.default_rng(seed))
 
 
-def texture_mask(prepared: Prepared, settings: ExtractionSettings) -> np.ndarray:
-    """What texture looks at, on the grid of the prepared image."""
-    mask = np.zeros(prepared.image.GetSize()[::-1], dtype=bool)
-    if settings.ibsi is not None:
-        mask[prepared.lesion.slices_zyx] = lesion_of(prepared, settings.ibsi).intensity_zyx
-    else:
-        left = resegmented(prepared, settings)
-        mask[left.box.slices_zyx] = left.texture_zyx
-    return mask
+def mask_of(lesion: LesionVoxels) -> np.ndarray:
+    return sitk.GetArrayFromImage(lesion.as_mask()) == 1
 
 
-def contour_mask(prepared: Prepared) -> np.ndarray:
-    mask = np.zeros(prepared.image.GetSize()[::-1], dtype=bool)
-    mask[prepared.lesion.slices_zyx] = sitk.GetArrayFromImage(prepared.mask) == 1
-    return mask
-
-
-def both(before: Prepared, after: Prepared) -> tuple[np.ndarray, np.ndarray, tuple[slice, ...]]:
-    """Voxels before and after on the part of the grid that both have, and that part."""
-    corner = before.image.TransformPhysicalPointToIndex(after.image.GetOrigin())
-    part = tuple(slice(c, c + n) for c, n in zip(corner, after.image.GetSize(), strict=True))[::-1]
-    return sitk.GetArrayFromImage(before.image)[part], sitk.GetArrayFromImage(after.image), part
-
-
-@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("control", CONTROLS)
-def test_only_the_voxels_that_a_control_names_change(preset: str, control: Control) -> None:
-    prepared, settings = prepared_lesion(preset)
-    old, new, part = both(prepared, changed(prepared, settings, control))
-    roi = texture_mask(prepared, settings)[part]
-    outside = ~contour_mask(prepared)[part]
-    may_change = roi if control in ROI else outside
+def test_only_the_voxels_that_a_control_names_change(control: Control) -> None:
+    image, lesion = scan()
+    after = changed(image, lesion, control)
+    old, new = sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(after)
+    may_change = mask_of(lesion) == (control in ROI)
     assert (old != new)[~may_change].sum() == 0
     assert (old != new)[may_change].mean() > (0.9 if control in ROI else 0.05)
-    assert new.dtype == old.dtype
+    assert after.GetPixelID() == image.GetPixelID()
+    assert Geometry.of(after) == Geometry.of(image)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("control", CONTROLS)
-def test_the_resegmented_lesion_stays_the_same_set_of_voxels(preset: str, control: Control) -> None:
-    prepared, settings = prepared_lesion(preset)
-    after = changed(prepared, settings, control)
-    _, _, part = both(prepared, after)
-    np.testing.assert_array_equal(texture_mask(prepared, settings)[part], texture_mask(after, settings))
+@pytest.mark.parametrize("keeps", RANGES.values(), ids=RANGES)
+@pytest.mark.parametrize("control", ROI)
+def test_voxels_of_the_lesion_out_of_the_range_in_hu_stay_where_they_are(
+    control: Control, keeps: dict[str, object]
+) -> None:
+    image, lesion = scan()
+    after = changed(image, lesion, control, ExtractionSettings.model_validate(keeps))
+    old, new = (sitk.GetArrayFromImage(i)[mask_of(lesion)] for i in (image, after))
+    low = old < -100
+    assert 0.03 < low.mean() < 0.5
+    np.testing.assert_array_equal(new[low], old[low])
+    assert new[~low].min() >= -100
+    assert (new[~low] != old[~low]).mean() > 0.9
 
 
-def test_resegmentation_takes_part_of_the_lesion_that_the_tests_look_at() -> None:
-    prepared, settings = prepared_lesion("talent-ct")
-    assert 0.2 < texture_mask(prepared, settings).sum() / contour_mask(prepared).sum() < 0.97
+@pytest.mark.parametrize("keeps", NO_RANGES.values(), ids=NO_RANGES)
+def test_every_voxel_takes_part_where_no_range_of_the_scan_is_kept(keeps: dict[str, object]) -> None:
+    image, lesion = scan()
+    after = changed(image, lesion, "roi_shuffled", ExtractionSettings.model_validate(keeps))
+    old, new = (sitk.GetArrayFromImage(i)[mask_of(lesion)] for i in (image, after))
+    assert (new[old < -100] != old[old < -100]).mean() > 0.9
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_a_shuffled_lesion_has_the_sorted_values_of_the_original(preset: str) -> None:
-    prepared, settings = prepared_lesion(preset)
-    old, new, part = both(prepared, changed(prepared, settings, "roi_shuffled"))
-    roi = texture_mask(prepared, settings)[part]
-    np.testing.assert_array_equal(np.sort(old[roi]), np.sort(new[roi]))
+def test_a_shuffled_lesion_has_the_sorted_values_of_the_original() -> None:
+    image, lesion = scan()
+    after = changed(image, lesion, "roi_shuffled", TALENT)
+    old, new = (np.sort(sitk.GetArrayFromImage(i)[mask_of(lesion)]) for i in (image, after))
+    np.testing.assert_array_equal(old, new)
 
 
 def test_a_sampled_lesion_has_values_of_the_original_but_not_each_once() -> None:
-    prepared, settings = prepared_lesion("talent-ct")
-    old, new, part = both(prepared, changed(prepared, settings, "roi_sampled"))
-    roi = texture_mask(prepared, settings)[part]
-    assert set(new[roi]) <= set(old[roi])
-    assert not np.array_equal(np.sort(old[roi]), np.sort(new[roi]))
+    image, lesion = scan()
+    after = changed(image, lesion, "roi_sampled")
+    old, new = (sitk.GetArrayFromImage(i)[mask_of(lesion)] for i in (image, after))
+    assert set(new) <= set(old)
+    assert not np.array_equal(np.sort(old), np.sort(new))
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64])
 def test_noise_is_even_between_the_least_and_the_largest_value(dtype: type) -> None:
-    prepared, settings = prepared_lesion("pyradiomics-default", mean_hu=60)
-    cast = sitk.GetImageFromArray(sitk.GetArrayFromImage(prepared.image).astype(dtype))
-    cast.CopyInformation(prepared.image)
-    prepared = Prepared(cast, prepared.mask, prepared.lesion, 0.0)
-    old, new, part = both(prepared, changed(prepared, settings, "roi_noise"))
-    roi = contour_mask(prepared)[part]
-    low, high = float(old[roi].min()), float(old[roi].max())
-    assert low <= new[roi].min() <= low + 0.02 * (high - low)
-    assert high - 0.02 * (high - low) <= new[roi].max() <= high
-    assert new[roi].mean() == pytest.approx((low + high) / 2, abs=0.05 * (high - low))
-    assert new[roi].std() == pytest.approx((high - low) / np.sqrt(12), rel=0.05)
-    assert new.dtype == dtype
+    image, lesion = scan()
+    cast = sitk.GetImageFromArray(sitk.GetArrayFromImage(image).astype(dtype))
+    cast.CopyInformation(image)
+    after = changed(cast, lesion, "roi_noise")
+    old, new = (sitk.GetArrayFromImage(i)[mask_of(lesion)] for i in (cast, after))
+    low, high = float(old.min()), float(old.max())
+    assert low <= new.min() <= low + 0.02 * (high - low)
+    assert high - 0.02 * (high - low) <= new.max() <= high
+    assert new.mean() == pytest.approx((low + high) / 2, abs=0.05 * (high - low))
+    assert new.std() == pytest.approx((high - low) / np.sqrt(12), rel=0.05)
+    assert after.GetPixelID() == cast.GetPixelID()
 
 
 @pytest.mark.parametrize("control", AROUND)
 def test_surroundings_end_at_their_distance_in_mm(control: Control) -> None:
-    prepared, settings = prepared_lesion("pyradiomics-default")
-    near = _changed_voxels(prepared, changed(prepared, settings, control, reach_mm=4.0))
-    far = _changed_voxels(prepared, changed(prepared, settings, control, reach_mm=9.0))
-    spacing_zyx = prepared.image.GetSpacing()[::-1]
-    lesion_points = np.argwhere(contour_mask(prepared)) * spacing_zyx
-    for voxels, reach in ((near, 4.0), (far, 9.0)):
-        points = np.argwhere(voxels)[::37] * spacing_zyx
+    image, lesion = scan()
+    spacing_zyx = np.array(image.GetSpacing()[::-1])
+    lesion_points = np.argwhere(mask_of(lesion)) * spacing_zyx
+    for reach in (4.0, 9.0):
+        after = changed(image, lesion, control, reach_mm=reach)
+        moved = sitk.GetArrayFromImage(image) != sitk.GetArrayFromImage(after)
+        points = np.argwhere(moved)[::37] * spacing_zyx
         distance = np.linalg.norm(points[:, None] - lesion_points[None], axis=2).min(axis=1)
         assert reach - 1.1 < distance.max() <= reach
 
 
-def _changed_voxels(before: Prepared, after: Prepared) -> np.ndarray:
-    old, new, part = both(before, after)
-    moved = np.zeros(before.image.GetSize()[::-1], dtype=bool)
-    moved[part] = old != new
-    return moved
-
-
 @pytest.mark.parametrize("control", CONTROLS)
 def test_the_same_seed_gives_the_same_voxels_and_another_seed_others(control: Control) -> None:
-    prepared, settings = prepared_lesion("talent-ct-full")
-    first, again, other = (
-        sitk.GetArrayFromImage(changed(prepared, settings, control, seed).image) for seed in (1, 1, 2)
-    )
+    image, lesion = scan()
+    first, again, other = (sitk.GetArrayFromImage(changed(image, lesion, control, seed=s)) for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_the_prepared_lesion_is_left_as_it_is(preset: str) -> None:
-    prepared, settings = prepared_lesion(preset)
-    before = sitk.GetArrayFromImage(prepared.image)
+def test_scan_and_lesion_are_left_as_they_are() -> None:
+    image, lesion = scan()
+    before, voxels = sitk.GetArrayFromImage(image), lesion.voxels_zyx.copy()
     for control in CONTROLS:
-        changed(prepared, settings, control)
-    np.testing.assert_array_equal(before, sitk.GetArrayFromImage(prepared.image))
+        changed(image, lesion, control, TALENT)
+    np.testing.assert_array_equal(before, sitk.GetArrayFromImage(image))
+    np.testing.assert_array_equal(voxels, lesion.voxels_zyx)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize("preset", ["talent-ct", "ibsi-ct"])
+@pytest.mark.parametrize("control", ["roi_shuffled", "roi_noise", "surroundings_noise"])
 def test_form_is_the_same_to_the_bit(preset: str, control: Control) -> None:
-    prepared, settings = prepared_lesion(preset)
-    before = engine.compute(prepared, settings)
-    after = engine.compute(changed(prepared, settings, control), settings)
+    settings = ExtractionSettings.from_yaml(preset)
+    image, lesion = scan(mean_hu=60)
+    before = engine.extract(image, lesion, settings)
+    after = engine.extract(changed(image, lesion, control, settings), lesion, settings)
     looks_at_voxels = {"CentreOfMassShift", "IntegratedIntensity", "MoransI", "GearysC"}
     form = [n for n in before if n.split("_")[1] == "shape" and n.split("_")[2] not in looks_at_voxels]
     assert len(form) >= 14
     assert [n for n in form if before[n] != after[n]] == []
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_shuffling_keeps_first_order_up_to_summation_and_changes_texture(preset: str) -> None:
-    prepared, settings = prepared_lesion(preset, mean_hu=60)
-    before = engine.compute(prepared, settings)
-    after = engine.compute(changed(prepared, settings, "roi_shuffled"), settings)
+def test_on_a_scan_that_is_not_resampled_shuffling_keeps_first_order_and_changes_texture() -> None:
+    image, lesion = scan(mean_hu=60, spacing_mm=ISOTROPIC)
+    before = engine.extract(image, lesion, TALENT)
+    after = engine.extract(changed(image, lesion, "roi_shuffled", TALENT), lesion, TALENT)
     first_order = [n for n in before if n.startswith("original_firstorder_")]
-    np.testing.assert_allclose([after[n] for n in first_order], [before[n] for n in first_order], rtol=1e-12)
+    assert len(first_order) == 18
+    np.testing.assert_allclose([after[n] for n in first_order], [before[n] for n in first_order], rtol=1e-9)
     assert after["original_glcm_Correlation"] == pytest.approx(0, abs=0.05)
     assert before["original_glcm_Correlation"] > 0.3
 
 
-@pytest.mark.parametrize(
-    ("preset", "matter", "classes"),
-    [
-        ("talent-ct", False, set()),
-        ("pyradiomics-default", False, set()),
-        ("talent-ct-full", True, {"firstorder", "glcm", "gldm", "glrlm", "glszm", "ngtdm"}),
-        ("ibsi-ct", True, {"localintensity"}),
-    ],
-)
-def test_surroundings_change_only_features_that_look_outside(preset: str, matter: bool, classes: set[str]) -> None:
-    prepared, settings = prepared_lesion(preset, mean_hu=60)
-    before = engine.compute(prepared, settings)
-    after = engine.compute(changed(prepared, settings, "surroundings_noise"), settings)
+def test_on_a_scan_that_is_resampled_shuffling_levels_the_variance_that_a_grain_leaves() -> None:
+    def variance(grain_mm: float, control: Control | None) -> float:
+        image, lesion = scan(mean_hu=60, grain_mm=grain_mm)
+        image = image if control is None else changed(image, lesion, control, TALENT)
+        return engine.extract(image, lesion, TALENT)["original_firstorder_Variance"]
+
+    assert variance(0.4, None) < 0.9 * variance(3.0, None)
+    assert variance(0.4, "roi_shuffled") == pytest.approx(variance(3.0, "roi_shuffled"), rel=0.04)
+
+
+def different_classes(settings: ExtractionSettings, spacing_mm: tuple[float, float, float]) -> set[str]:
+    """Classes with features that noise about the lesion changes; `+` for those of a filter's image."""
+    image, lesion = scan(mean_hu=60, spacing_mm=spacing_mm)
+    before = engine.extract(image, lesion, settings)
+    after = engine.extract(changed(image, lesion, "surroundings_noise", settings), lesion, settings)
     different = [n for n in before if before[n] != after[n] and not (np.isnan(before[n]) and np.isnan(after[n]))]
+    return {n.split("_")[1] + ("" if n.startswith("original_") else "+") for n in different}
+
+
+CLASSES = {"firstorder", "glcm", "gldm", "glrlm", "glszm", "ngtdm"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "spacing_mm", "matter", "classes"),
+    [
+        (PLAIN, THICK, False, set()),
+        (TALENT, ISOTROPIC, True, set()),  # it asks for the spacing that the scan has: known only once computed
+        (TALENT, THICK, True, CLASSES),
+        (ExtractionSettings.model_validate(FILTERED), THICK, True, {"firstorder+"}),
+        (ExtractionSettings.model_validate({"setting": {"normalize": True, "binWidth": 0.1}}), THICK, True, CLASSES),
+    ],
+    ids=["plain", "same-spacing", "resampled", "filtered", "normalised"],
+)
+def test_surroundings_change_features_that_look_outside_or_are_interpolated(
+    settings: ExtractionSettings, spacing_mm: tuple[float, float, float], matter: bool, classes: set[str]
+) -> None:
     assert surroundings_matter(settings) is matter
-    assert {n.split("_")[1] for n in different} == classes
-    filtered = [n for n in different if not n.startswith("original_") or "_localintensity_" in n]
-    assert different == filtered
+    assert different_classes(settings, spacing_mm) == classes
 
 
-def test_of_a_scan_that_is_not_resampled_the_lesion_alone_is_copied() -> None:
-    prepared, settings = prepared_lesion("pyradiomics-default")
-    assert changed(prepared, settings, "roi_noise").image.GetSize() == prepared.lesion.size
+@pytest.mark.parametrize(
+    ("more", "matter", "outside"),
+    [
+        ({"features": {"firstorder": None}}, False, False),
+        ({"features": {"localintensity": None}}, True, True),
+        ({"features": {"firstorder": None}, "interpolation": {"spacing_mm": [1, 1, 1]}}, True, False),
+        ({}, True, True),
+    ],
+    ids=["own", "local-intensity", "interpolated", "all"],
+)
+def test_surroundings_matter_to_local_intensity_and_interpolation_of_ibsi(
+    more: dict[str, object], matter: bool, outside: bool
+) -> None:
+    keeps = {"resegmentation": {"range_hu": [-100, 300]}, "discretisation": {"bin_width": 25}}
+    settings = ExtractionSettings.model_validate({"ibsi": {**keeps, **more}})
+    assert surroundings_matter(settings) is matter
+    assert looks_outside(settings) is outside
+    assert bool(different_classes(settings, THICK)) is matter
 
 
-def test_a_scan_that_filters_look_at_stays_whole() -> None:
-    settings = ExtractionSettings.model_validate(
-        {"imageType": {"Original": {}, "LoG": {"sigma": [2.0]}}, "featureClass": {"firstorder": None}}
-    )
-    image, lesion = scan_with_lesion(np.random.default_rng(3))
-    prepared = engine.prepare(image, lesion, settings)
-    after = changed(prepared, settings, "roi_shuffled")
-    assert after.image.GetSize() == prepared.image.GetSize()
-    assert after.image.GetOrigin() == prepared.image.GetOrigin()
-    before, later = engine.compute(prepared, settings), engine.compute(after, settings)
-    assert before["log-sigma-2-0-mm-3D_firstorder_Variance"] > later["log-sigma-2-0-mm-3D_firstorder_Variance"]
+def test_filters_see_a_shuffled_lesion_with_less_variance() -> None:
+    settings = ExtractionSettings.model_validate(FILTERED)
+    image, lesion = scan(mean_hu=100)
+    before = engine.extract(image, lesion, settings)
+    after = engine.extract(changed(image, lesion, "roi_shuffled", settings), lesion, settings)
+    assert before["log-sigma-2-0-mm-3D_firstorder_Variance"] > after["log-sigma-2-0-mm-3D_firstorder_Variance"]
 
 
-def test_voxels_that_are_not_finite_are_no_surroundings() -> None:
-    prepared, settings = prepared_lesion("pyradiomics-default")
-    values = sitk.GetArrayFromImage(prepared.image).astype(np.float32)
-    edge = ~contour_mask(prepared) & (np.arange(values.shape[2]) < prepared.lesion.lower[0] - 1)
-    values[edge] = np.nan
-    image = sitk.GetImageFromArray(values)
-    image.CopyInformation(prepared.image)
-    after = changed(Prepared(image, prepared.mask, prepared.lesion, 0.0), settings, "surroundings_noise")
-    assert np.isfinite(sitk.GetArrayFromImage(after.image)).mean() > 0.5
+@pytest.mark.parametrize("control", ["roi_noise", "surroundings_noise"])
+def test_voxels_that_are_not_finite_stay(control: Control) -> None:
+    image, lesion = scan()
+    values = sitk.GetArrayFromImage(image).astype(np.float32)
+    values[np.random.default_rng(0).random(values.shape) < 0.1] = np.nan
+    holed = sitk.GetImageFromArray(values)
+    holed.CopyInformation(image)
+    after = sitk.GetArrayFromImage(changed(holed, lesion, control))
+    np.testing.assert_array_equal(np.isnan(after), np.isnan(values))
+    assert (after != values)[np.isfinite(values)].mean() > 0.02
 
 
-def test_a_lesion_that_fills_its_image_has_no_surroundings() -> None:
-    settings = ExtractionSettings.from_yaml("pyradiomics-default")
+def test_a_lesion_that_fills_its_scan_has_no_surroundings() -> None:
     image = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 99, (5, 5, 5)).astype(np.int16))
-    prepared = engine.prepare(image, image >= 0, settings)
-    after = changed(prepared, settings, "surroundings_sampled")
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(after.image))
+    lesion = LesionVoxels.of(np.ones((5, 5, 5), dtype=bool), Geometry.of(image))
+    assert lesion is not None
+    after = changed(image, lesion, "surroundings_sampled")
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(after))
 
 
-def test_a_lesion_of_which_resegmentation_leaves_nothing_is_refused() -> None:
-    prepared, settings = prepared_lesion("talent-ct", mean_hu=-900)
+def test_a_lesion_without_a_voxel_in_the_range_stays_and_is_refused_as_the_original_is() -> None:
+    image, lesion = scan(mean_hu=-900)
+    after = changed(image, lesion, "roi_noise", TALENT)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(after))
     with pytest.raises(MaskError, match="Resegmentation excluded too many voxels"):
-        changed(prepared, settings, "roi_shuffled")
+        engine.extract(after, lesion, TALENT)
 
 
 @pytest.mark.slow
 def test_controls_of_a_sarcoma_keep_its_form_and_lose_its_texture(sts_root: Path, tmp_path: Path) -> None:
     cohort = write_cohort(cohort_from_index(index_dicom(sts_root / "STS_001"), tmp_path / "c.csv"), tmp_path / "c.csv")
-    settings = ExtractionSettings.from_yaml("talent-ct")
-    case = load_case(cohort.lesions[0], settings)
-    prepared = engine.prepare(case.image, case.mask, settings)
-    before = engine.compute(prepared, settings)
-    assert before["original_glcm_Correlation"] > 0.2
-    for control in ROI:
-        after = engine.compute(changed(prepared, settings, control), settings)
-        assert after["original_shape_MeshVolume"] == before["original_shape_MeshVolume"]
-        assert after["original_glcm_Correlation"] == pytest.approx(0, abs=0.01)
+    case = load_case(cohort.lesions[0], TALENT)
+    before = engine.extract(case.image, case.voxels, TALENT)
+    shuffled = changed(case.image, case.voxels, "roi_shuffled", TALENT)
+    after = engine.extract(shuffled, case.voxels, TALENT)
+    assert after["original_shape_MeshVolume"] == before["original_shape_MeshVolume"]
+    # Interpolated between the scan's voxels, even shuffled ones are alike: less than those of the lesion.
+    assert after["original_firstorder_Variance"] < before["original_firstorder_Variance"]
+    assert after["original_glcm_InverseVariance"] != pytest.approx(before["original_glcm_InverseVariance"], rel=0.01)
