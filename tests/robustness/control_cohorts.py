@@ -74,11 +74,14 @@ def control_cohort(
 ) -> ControlCohort:
     """Return a cohort of `n` patients with one lesion each; every second one responds, and lives longer.
 
-    Lesions of a texture cohort have the same histogram on the scan. Where talent-ct resamples it (`THICK`),
-    interpolation smooths a fine grain more than a coarse one, and so writes the signal into the variance, too.
+    Lesions of a texture cohort have the same histogram on the scan. Where talent-ct resamples it (`THICK`), one grain
+    is finer than a slice: interpolation smooths it more than the other, and so writes the signal into the variance.
     """
     settings = ExtractionSettings.from_yaml("talent-ct")
     rng = np.random.default_rng((seed, ["texture", "volume", "intensity", "noise"].index(signal)))
+    middle, deviation = ((1.6, 2.3 if signal == "texture" else 1.6), 0.3)
+    if signal == "texture" and spacing_mm == THICK:
+        middle, deviation = (0.6, 2.0), 0.15
     original, controls = [], {c: [] for c in CONTROLS}
     responds = np.arange(n) % 2
     for k in range(n):
@@ -89,7 +92,7 @@ def control_cohort(
             if signal == "volume"
             else rng.uniform(8, 14),
             mean_hu=60.0 + rng.normal(0, 10) + (18 * up if signal == "intensity" else 0),
-            grain_mm=rng.normal(1.6 + (0.7 * up if signal == "texture" else 0.0), 0.3),
+            grain_mm=max(0.2, rng.normal(middle[up], deviation)),
             spacing_mm=spacing_mm,
         )
         keys = {"patient_id": f"P{k:03}", "lesion_id": "1"}
