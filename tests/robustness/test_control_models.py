@@ -113,11 +113,10 @@ def test_no_signal_is_found_in_noise_that_is_resampled_and_scores_below_chance_a
     assert "below 0.5 with the whole interval" in " ".join(report.findings)
 
 
-@pytest.mark.parametrize("signal", ["texture", "volume"])
-def test_survival_is_judged_by_the_c_index(signal: Signal, tmp_path: Path) -> None:
-    report = report_of(signal, tmp_path, ("roi_shuffled",), SURVIVAL, Outcome("pfs_days", event="pfs_event"))
+def test_survival_is_judged_by_the_c_index(tmp_path: Path) -> None:
+    report = report_of("texture", tmp_path, ("roi_shuffled",), SURVIVAL, Outcome("pfs_days", event="pfs_event"))
     assert report.metric == "c_index"
-    assert report.verdict == signal
+    assert report.verdict == "texture"
     assert report.events == 40
     assert row(report, "original", "all").metric.value > 0.6
 

@@ -47,8 +47,7 @@ def cases(shared_data, sts_root, tmp_path_factory):
     return [load_case(row, TALENT) for row in rows]
 
 
-@pytest.mark.parametrize("settings", [TALENT, IBSI], ids=["talent-ct", "ibsi-ct"])
-@pytest.mark.parametrize("which", [0, -1], ids=["sarcoma", "phantom"])
+@pytest.mark.parametrize(("which", "settings"), [(0, TALENT), (-1, IBSI)], ids=["sarcoma-talent-ct", "phantom-ibsi-ct"])
 def test_every_version_of_every_chain_has_the_features_of_the_lesion(cases, which, settings):
     plan = Perturbations(with_few_versions(2))
     make = plan.begin(cases[which], settings)
