@@ -147,7 +147,7 @@ def test_controls_without_an_outcome_compare_features(trial):
     [
         (("--outcome", "response"), "--outcome needs --clinical"),
         (("--clinical", "clinical.csv"), "--clinical needs --outcome"),
-        (("--clinical", "clinical.csv", "--outcome", "responce"), "responce"),
+        (("--clinical", "clinical.csv", "--outcome", "respnse"), "respnse"),
         (("--controls", "readi"), "did you mean readii?"),
     ],
 )
