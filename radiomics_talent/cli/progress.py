@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import typer
@@ -37,6 +37,32 @@ def progress(task: str, unit: str) -> Iterator[Callable[[int, int], None]]:
             yield update
     else:
         yield _Lines(task, unit)
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, str], Callable[[int, int], None]]]:
+    """Show one task after another: two bars on one screen would overwrite each other.
+
+    Yields
+    ------
+    callable
+        Takes a task and a unit, as `progress` does, and returns what takes the numbers; the first of them ends what was
+        shown before.
+    """
+    with ExitStack() as shown:
+        current: dict[str, Callable[[int, int], None]] = {}
+
+        def stage(task: str, unit: str) -> Callable[[int, int], None]:
+            def update(done: int, total: int) -> None:
+                if task not in current:
+                    shown.close()
+                    current.clear()
+                    current[task] = shown.enter_context(progress(task, unit))
+                current[task](done, total)
+
+            return update
+
+        yield stage
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def robustness_controls(
     Example: radiomics-talent robustness controls cohort.csv --config talent-ct --clinical clinical.csv
     --outcome best_overall_response --positive CR,PR --out controls
     """
-    from radiomics_talent.cli.progress import progress
+    from radiomics_talent.cli.progress import stages
     from radiomics_talent.reporting.robustness_page import write_robustness_page
     from radiomics_talent.robustness.control_run import run_controls
     from radiomics_talent.robustness_settings import ControlSettings, with_seed
@@ -83,7 +83,8 @@ def robustness_controls(
     question = _question(clinical, outcome, model, positive, event, study, icc)
     table, excluded = lesions_of(cohort, reviewed=reviewed)
     compile_engine(settings)
-    with kept_in(out), progress("extracting", "lesions") as bar, progress("cross-validating", "folds") as fold_bar:
+    with kept_in(out), stages() as stage:
+        bar = stage("extracting", "lesions")
         result = run_controls(
             table,
             settings,
@@ -93,7 +94,7 @@ def robustness_controls(
             jobs=jobs or usable_cpus(),
             timeout_s=timeout or None,
             progress=lambda p: bar(p.done, p.total),
-            model_progress=fold_bar,
+            model_progress=stage("cross-validating", "folds"),
             command=sys.argv[1:],
             excluded=excluded,
         )
