@@ -58,6 +58,8 @@ class Worked:
     ----------
     ordered : list of (Lesion, Outcome)
         Every lesion, in the order of the cohort; what was never begun is a failure.
+    cohort_findings : tuple of Finding
+        About the cohort table as a whole.
     started : str
         When the work began (UTC).
     seconds : float
@@ -67,6 +69,7 @@ class Worked:
     """
 
     ordered: list[tuple[Lesion, Outcome]]
+    cohort_findings: tuple[Finding, ...]
     started: str
     seconds: float
     stopped: KeyboardInterrupt | DisagreementError | None
@@ -75,6 +78,12 @@ class Worked:
     def failures(self) -> tuple[Failure, ...]:
         """Lesions without a result."""
         return tuple(o.failure for _, o in self.ordered if o.failure is not None)
+
+    @property
+    def n_warnings(self) -> int:
+        """Findings of level warning about the cohort and its lesions."""
+        findings = (*self.cohort_findings, *(f for _, o in self.ordered for f in o.findings))
+        return sum(f.level == "warning" for f in findings)
 
     @property
     def peak_mib(self) -> float:
@@ -90,6 +99,7 @@ def work_on_cohort(
     jobs: int,
     noted: Interrupts,
     progress: Callable[[Progress], None] | None = None,
+    excluded: Sequence[Excluded] | None = None,
 ) -> Worked:
     """Do the work of every scan of a cohort, in processes that may die, until all is done or Ctrl-C comes.
 
@@ -107,6 +117,8 @@ def work_on_cohort(
         Of the run: from the end of the work on, Ctrl-C only counts.
     progress : callable, optional
         Told now and then how far the work is.
+    excluded : sequence of Excluded, optional
+        What a review took out of the cohort: lesions without a verdict that counts are failures in their places.
 
     Returns
     -------
@@ -152,7 +164,10 @@ def work_on_cohort(
         noted.hold()
         stopped = disagreement
     clear_journals(blank.folder.journal)
-    return Worked(in_cohort_order(cohort, outcomes), started, time.monotonic() - clock, stopped)
+    ordered = with_unreviewed(in_cohort_order(cohort, outcomes), excluded or ())
+    for failure in (o.failure for _, o in ordered if o.failure is not None and o.failure.stage == "review"):
+        _LOG.error("row %d, %s: failed (review): %s", failure.row, failure.lesion_id, failure.sentence)
+    return Worked(ordered, cohort.findings, started, time.monotonic() - clock, stopped)
 
 
 def check_arguments(jobs: int, timeout_s: float | None) -> None:

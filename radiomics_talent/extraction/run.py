@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radiomics_talent.extraction.cohort_work import check_arguments, logged_to, now_utc, with_unreviewed, work_on_cohort
+from radiomics_talent.extraction.cohort_work import check_arguments, logged_to, now_utc, work_on_cohort
 from radiomics_talent.extraction.interrupts import interrupts
 from radiomics_talent.extraction.provenance import RunFacts, provenance_record, versions
 from radiomics_talent.extraction.store import Recipe, open_run, write_outputs
@@ -19,10 +19,10 @@ from radiomics_talent.features.engine import make_ready
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from radiomics_talent.cohort.manifest import CohortTable, Lesion
+    from radiomics_talent.cohort.manifest import CohortTable
     from radiomics_talent.cohort.review import Excluded
-    from radiomics_talent.extraction.cohort_work import Progress
-    from radiomics_talent.extraction.outcome import Failure, Outcome
+    from radiomics_talent.extraction.cohort_work import Progress, Worked
+    from radiomics_talent.extraction.outcome import Failure
     from radiomics_talent.features.table import FeatureTable
     from radiomics_talent.findings import Finding
     from radiomics_talent.settings import ExtractionSettings
@@ -136,14 +136,13 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
             *((), settings, folder, uuid.uuid4().hex, versions(settings), timeout_s, save_preprocessed),
             verified_rows=rows_to_verify(cohort, verify),
         )
-        worked = work_on_cohort(cohort, blank, extract_scan, jobs=jobs, noted=noted, progress=progress)
-        ordered = with_unreviewed(worked.ordered, excluded or ())
-        for failure in (o.failure for _, o in ordered if o.failure is not None and o.failure.stage == "review"):
-            _LOG.error("row %d, %s: failed (review): %s", failure.row, failure.lesion_id, failure.sentence)
+        worked = work_on_cohort(
+            cohort, blank, extract_scan, jobs=jobs, noted=noted, progress=progress, excluded=excluded
+        )
         stopped = worked.stopped
         facts = RunFacts(worked.started, now_utc(), worked.seconds, jobs, timeout_s, tuple(command), stopped is None)
-        result = _result(ordered, cohort.findings, folder.path, worked.seconds)
-        record = provenance_record(cohort, settings, facts, ordered, out=folder.path, excluded=excluded)
+        result = _result(worked, folder.path)
+        record = provenance_record(cohort, settings, facts, worked.ordered, out=folder.path, excluded=excluded)
         write_outputs(folder, result.table, result.failures, record, settings)
         _LOG.info(
             "%d lesions with features, %d failed, %.1f s, at most %.0f MiB a process",
@@ -154,28 +153,26 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
         return result
 
 
-def _result(
-    ordered: Sequence[tuple[Lesion, Outcome]], cohort_findings: tuple[Finding, ...], out: Path, seconds: float
-) -> RunResult:
+def _result(worked: Worked, out: Path) -> RunResult:
     from radiomics_talent.features.table import KEY_COLUMNS, FeatureTable  # noqa: PLC0415  # see `tell`
 
     rows = []
-    for lesion, outcome in ordered:
+    for lesion, outcome in worked.ordered:
         if outcome.shard is not None:
             keys = {name: getattr(lesion, name) for name in KEY_COLUMNS}
             rows.append((keys | {"lesion_id": outcome.lesion_id}, outcome.shard.values))
-    shards = [o.shard for _, o in ordered if o.shard is not None]
+    shards = [o.shard for _, o in worked.ordered if o.shard is not None]
     verified = [shard.verification for shard in shards if shard.verification is not None]
     return RunResult(
         table=FeatureTable.from_rows(rows),
-        failures=tuple(o.failure for _, o in ordered if o.failure is not None),
+        failures=worked.failures,
         out=out,
         n_done=len(rows),
-        n_resumed=sum(o.resumed for _, o in ordered),
-        n_warnings=sum(f.level == "warning" for f in (*cohort_findings, *(f for _, o in ordered for f in o.findings))),
+        n_resumed=sum(o.resumed for _, o in worked.ordered),
+        n_warnings=worked.n_warnings,
         n_verified=len(verified),
         largest_difference=max((float(v["largest"]) for v in verified), default=0.0),
-        peak_mib=max((o.peak_mib for _, o in ordered), default=0.0),
-        seconds=seconds,
-        cohort_findings=cohort_findings,
+        peak_mib=worked.peak_mib,
+        seconds=worked.seconds,
+        cohort_findings=worked.cohort_findings,
     )

@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from radiomics_talent.errors import TalentError
-from radiomics_talent.extraction.cohort_work import check_arguments, logged_to, now_utc, with_unreviewed, work_on_cohort
+from radiomics_talent.extraction.cohort_work import check_arguments, logged_to, now_utc, work_on_cohort
 from radiomics_talent.extraction.column_dictionary import COLUMNS, column_rows
 from radiomics_talent.extraction.interrupts import interrupts
 from radiomics_talent.extraction.outcome import Failure, Outcome, VersionShard
@@ -194,9 +194,8 @@ def versions_of_cohort(  # noqa: PLR0913  # arguments beside the settings are ke
     with open_run(Path(out), recipe) as folder, logged_to(folder.log), interrupts() as noted:
         blank = ScanTask((), settings, folder, uuid.uuid4().hex, recipe.versions, timeout_s)
         work = partial(make_versions_of_scan, plan)
-        worked = work_on_cohort(cohort, blank, work, jobs=jobs, noted=noted, progress=progress)
-        worked = replace(worked, ordered=with_unreviewed(worked.ordered, excluded or ()))
-        result = _result(worked, cohort, plan, folder.path)
+        worked = work_on_cohort(cohort, blank, work, jobs=jobs, noted=noted, progress=progress, excluded=excluded)
+        result = _result(worked, plan, folder.path)
         facts = RunFacts(worked.started, now_utc(), worked.seconds, jobs, timeout_s, tuple(command), is_complete=False)
         record = run_record(cohort, settings, facts, out=folder.path) | plan.record()
         record["versions"] |= recipe.versions
@@ -272,7 +271,7 @@ def _side_by_side(
     return names, values.reshape(len(found), len(names)), left_out, tuple(warnings)
 
 
-def _result(worked: Worked, cohort: CohortTable, plan: VersionPlan, out: Path) -> VersionRun:
+def _result(worked: Worked, plan: VersionPlan, out: Path) -> VersionRun:
     from radiomics_talent.robustness.versions import VersionTable  # noqa: PLC0415  # pandas: wanted at the end
 
     made = [(lesion, outcome) for lesion, outcome in worked.ordered if outcome.versions and outcome.failure is None]
@@ -282,13 +281,12 @@ def _result(worked: Worked, cohort: CohortTable, plan: VersionPlan, out: Path) -
             failures.append(outcome.failure)
         else:
             failures += _left_out(lesion, outcome)
-    findings = (*cohort.findings, *(f for _, o in worked.ordered for f in o.findings))
     return VersionRun(
         table=VersionTable.from_outcomes(made, plan.chains),
         failures=tuple(failures),
         out=out,
         n_resumed=sum(o.resumed for _, o in made),
-        n_warnings=sum(f.level == "warning" for f in findings),
+        n_warnings=worked.n_warnings,
         peak_mib=worked.peak_mib,
         seconds=worked.seconds,
     )
