@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -98,6 +99,11 @@ class Geometry:
         """Return the geometry of the part of the grid inside `box`."""
         origin = self.to_points(box.lower)
         return Geometry(box.size, self.spacing_mm, _triple(origin), self.direction)
+
+    def around(self, box: Box, reach_mm: float) -> Box:
+        """Return a box of the grid grown by at least `reach_mm` on each side, kept inside the grid."""
+        x, y, z = (math.ceil(reach_mm / spacing) for spacing in self.spacing_mm)
+        return box.padded((x, y, z), self.size)
 
     def difference(self, other: Geometry) -> GridDifference:
         """Measure how far `other` lies from this grid."""

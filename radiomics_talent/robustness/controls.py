@@ -8,7 +8,6 @@ need.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,8 +129,7 @@ def _range_hu(settings: ExtractionSettings) -> tuple[float | None, float | None]
 def _surroundings(lesion: LesionVoxels, reach_mm: float) -> tuple[Box, NDArray[np.bool_]]:
     """Return a box about the lesion and the voxels in it that are outside of the lesion, within `reach_mm` of it."""
     grid = lesion.geometry
-    x, y, z = (math.ceil(reach_mm / s) for s in grid.spacing_mm)
-    box = lesion.box.padded((x, y, z), grid.size)
+    box = grid.around(lesion.box, reach_mm)
     outside = np.ones(box.size[::-1], dtype=np.bool_)
     outside[lesion.box.seen_from(box).slices_zyx] = ~lesion.voxels_zyx
     distance_mm = ndimage.distance_transform_edt(outside, sampling=grid.spacing_mm[::-1])

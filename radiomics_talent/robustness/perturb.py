@@ -194,8 +194,7 @@ class _Lesion:
         with self._making:
             if self._noise_sd_hu is None:
                 lesion = self.case.voxels
-                x, y, z = (math.ceil(_NOISE_REACH_MM / s) for s in lesion.geometry.spacing_mm)
-                about = lesion.box.padded((x, y, z), lesion.geometry.size)
+                about = lesion.geometry.around(lesion.box, _NOISE_REACH_MM)
                 self._noise_sd_hu = noise_sd_hu(sitk.GetArrayFromImage(about.cut(self.case.image)))
             return self._noise_sd_hu
 

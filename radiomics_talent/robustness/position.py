@@ -86,8 +86,7 @@ def moved_grid(lesion: LesionVoxels, settings: ExtractionSettings, motion: Motio
     """
     if settings.ibsi is not None:
         whole = _moved(grid_of(lesion.geometry, settings.ibsi).geometry, lesion, motion)
-        x, y, z = (math.ceil(MARGIN_MM / spacing) for spacing in whole.spacing_mm)
-        return whole.crop(_box_on(whole, lesion).padded((x, y, z), whole.size))
+        return whole.crop(whole.around(_box_on(whole, lesion), MARGIN_MM))
     frame = _moved(lesion.geometry, lesion, motion)
     seen = _box_on(frame, lesion)
     if not settings.resamples:

@@ -81,8 +81,7 @@ def prepare_ibsi(image: sitk.Image, lesion: LesionVoxels, settings: IbsiSettings
         raise MaskError(
             f"no voxel of the lesion is left after interpolation to {spacing} mm; it is smaller than the new voxels"
         )
-    x, y, z = (math.ceil(MARGIN_MM / spacing) for spacing in grid.geometry.spacing_mm)
-    region = moved.box.padded((x, y, z), grid.geometry.size)
+    region = grid.geometry.around(moved.box, MARGIN_MM)
     values = interpolated_image(image, grid, region, asked.interpolator if asked else "nearest")
     box = moved.box.seen_from(region)
     looks_around = settings.features is None or "localintensity" in settings.features
