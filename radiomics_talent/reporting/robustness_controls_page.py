@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from radiomics_talent.reporting.robustness_folder import (
 from radiomics_talent.reporting.robustness_run import lesion_counts, run_pairs, run_subtitle
 from radiomics_talent.reporting.settings_words import with_effect
 from radiomics_talent.robustness.control_effects import effects_by_kind
+from radiomics_talent.robustness.control_verdict import FEATURE_SETS, ControlRow
 from radiomics_talent.robustness.controls import surroundings_matter
 from radiomics_talent.robustness_settings import ControlSettings
 from radiomics_talent.settings import ExtractionSettings
@@ -46,19 +46,6 @@ _SECTIONS = (
     ("methods", "For the methods section"),
     ("provenance", "Provenance"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One model: a row of controls.json."""
-
-    control: str
-    features: str
-    n_features: int
-    unchanged: bool
-    metric: Estimate
-    lost: Estimate | None
-    below_all: Estimate | None
 
 
 def write_controls_page(run: Path, path: Path, *, title: str) -> None:
@@ -128,11 +115,12 @@ def _settings(run: Path, record: dict[str, Any]) -> tuple[ControlSettings, Extra
         raise damaged(run / "provenance.json") from error
 
 
-def _rows(path: Path, report: dict[str, Any]) -> list[_Row]:
+def _rows(path: Path, report: dict[str, Any]) -> list[ControlRow]:
+    sets = {name: name for name in FEATURE_SETS}
     try:
         rows = [
-            _Row(
-                str(row["control"]), str(row["features"]), int(row["n_features"]), bool(row["unchanged"]),
+            ControlRow(
+                str(row["control"]), sets[row["features"]], int(row["n_features"]), bool(row["unchanged"]),
                 _estimate(row["metric"]) or Estimate(np.nan, np.nan, np.nan), _estimate(row["lost"]),
                 _estimate(row["below_all"]),
             )
@@ -169,7 +157,7 @@ def _tiles(
     return tiles
 
 
-def _model_plate(rows: list[_Row], metric: str) -> Plate | None:
+def _model_plate(rows: list[ControlRow], metric: str) -> Plate | None:
     if not rows:
         return None
     drawn = [(r.control, r.features, r.metric.value, r.metric.low, r.metric.high, r.unchanged) for r in rows]
