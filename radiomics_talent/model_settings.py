@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from radiomics_talent.presets import find_preset, read_yaml, validated
+from radiomics_talent.presets import find_preset, read_yaml, settings_sha256, validated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,7 +138,7 @@ class ModelSettings(_Frozen):
     @property
     def hash(self) -> str:
         """SHA-256 of the settings in canonical JSON."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        return settings_sha256(self.model_dump(mode="json"))
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> ModelSettings:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
@@ -105,6 +107,11 @@ def validated(model: type[M], data: dict[str, Any], *, where: str) -> M:
     except ValidationError as error:
         told = (_sentence(model, e) for e in _one_a_value(error.errors()))
         raise ConfigError("; ".join(dict.fromkeys(told)), where=where) from error
+
+
+def settings_sha256(plain: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of settings as plain JSON data, the same for any order of keys."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def refuse_unknown(what: str, given: Iterable[object], known: Iterable[str]) -> None:

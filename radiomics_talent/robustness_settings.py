@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from radiomics_talent.errors import ConfigError
-from radiomics_talent.presets import FrozenSettings, find_preset, read_yaml, validated
+from radiomics_talent.presets import FrozenSettings, find_preset, read_yaml, settings_sha256, validated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +83,7 @@ class _HashedSettings(FrozenSettings):
     @property
     def hash(self) -> str:
         """SHA-256 of the settings in canonical JSON."""
-        return hashlib.sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
+        return settings_sha256(self.canonical())
 
     def canonical(self) -> dict[str, Any]:
         """Return the settings as plain JSON data."""

@@ -8,8 +8,6 @@ PyRadiomics parameter file is valid as it is; our own sections stand beside them
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -25,6 +23,7 @@ from radiomics_talent.presets import (
     known_features,
     read_yaml,
     refuse_unknown,
+    settings_sha256,
     validated,
 )
 
@@ -250,7 +249,7 @@ class ExtractionSettings(FrozenSettings):
     @property
     def hash(self) -> str:
         """SHA-256 of the settings in canonical JSON: the same for any order of keys, spacing or comments."""
-        return hashlib.sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
+        return settings_sha256(self.canonical())
 
     def canonical(self) -> dict[str, Any]:
         """Return the settings as plain JSON data, image types with what they override alone."""

@@ -27,7 +27,7 @@ from radiomics_talent.modelling.record import plain_record
 from radiomics_talent.modelling.search import pipeline_scores, preprocessed
 from radiomics_talent.modelling.skops_files import load_audited, strange_types, write_pipelines
 from radiomics_talent.modelling.trained_domain import Reference, TrainedColumn, TrainedScans, golden_rows
-from radiomics_talent.presets import NO_MODEL, find_model_folder, read_yaml, validated
+from radiomics_talent.presets import NO_MODEL, find_model_folder, read_yaml, settings_sha256, validated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -251,7 +251,7 @@ def load_model(folder: str | Path, trust: Collection[str] = ()) -> ResponseModel
             distance=distance,
             record_sha256=record["record_sha256"],
             refits_sha256=listed.get(_REFITS, ""),
-            settings_sha256=hashlib.sha256(json.dumps(record["settings"], sort_keys=True).encode()).hexdigest(),
+            settings_sha256=settings_sha256(record["settings"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"not a complete model record: {error}", where=str(place / "model.yaml")) from error

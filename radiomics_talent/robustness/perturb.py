@@ -9,8 +9,6 @@ as it is, to the last bit.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import threading
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from radiomics_talent.errors import ConfigError, ExtractionError, InputError
 from radiomics_talent.extraction.provenance import mask_sha256
 from radiomics_talent.features import engine
 from radiomics_talent.imaging.lesion_voxels import LesionVoxels
+from radiomics_talent.presets import settings_sha256
 from radiomics_talent.robustness.contours import contour_neighbourhood, recontoured, resized
 from radiomics_talent.robustness.draws import draw_versions, own_generator
 from radiomics_talent.robustness.noise import noise_sd_hu, shifted, with_noise
@@ -67,7 +66,7 @@ class Perturbations:
     @property
     def hash(self) -> str:
         """SHA-256 of all that changes a version: what counts as stable does not."""
-        return hashlib.sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
+        return settings_sha256(self.canonical())
 
     @property
     def chains(self) -> Mapping[str, int]:
