@@ -60,7 +60,7 @@ bench: setup
 
 # Renew the pins: names and versions from pyproject.toml, hashes from the registry that the user's uv is set up for.
 lock: setup
-	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra reference --group dev -o requirements/lock.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra cluster --extra reference --extra workflow --group dev -o requirements/lock.txt pyproject.toml
 	echo 'uv' | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header -o requirements/uv.txt -
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/build.txt requirements/build.in
 
