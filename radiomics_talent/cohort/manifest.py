@@ -220,9 +220,9 @@ def _row(row: int, patient_id: str, lesion_id: str, link: MaskLink, series: Seri
 
 
 def _image_path(series: SeriesRecord) -> Path:
-    if len(series.files) == 1 and series.n_volumes == 1 and series.volume == 1:
-        return series.files[0]
-    return series.folder or Path(os.path.commonpath([file.parent for file in series.files]))
+    if series.n_files == 1 and series.n_volumes == 1 and series.volume == 1:
+        return series.first_file
+    return series.folder
 
 
 def _compiled(rois: Sequence[str]) -> list[re.Pattern[str]]:

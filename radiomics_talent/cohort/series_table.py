@@ -49,7 +49,7 @@ def _cells(series: SeriesRecord, n_masks: int, folder: Path, key: bytes | None) 
         series.modality,
         series.series_uid,
         "yes" if series.is_volume else "no",
-        str(len(series.files)),
+        str(series.n_files),
         str(n_masks),
         series.contrast_phase,
         "" if series.slice_thickness_mm is None else f"{series.slice_thickness_mm:g}",
@@ -59,5 +59,5 @@ def _cells(series: SeriesRecord, n_masks: int, folder: Path, key: bytes | None) 
         series.frame_of_reference_uid,
         level,
         " | ".join(f"{f.code}: {f.sentence}" for f in series.findings),
-        relative_path(series.folder or series.files[0].parent, folder),
+        relative_path(series.folder, folder),
     ]

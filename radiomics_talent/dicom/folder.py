@@ -26,9 +26,28 @@ _COMPANION_NAMES = frozenset({"DICOMDIR", "README", "LICENSE", "LICENCE", "VERSI
 
 
 def find_files(root: Path) -> tuple[list[Path], list[Finding]]:
-    """List every file below a folder, in order.
+    """List every file below a folder, as `walk_files` finds them.
 
-    Links to folders outside are followed, each folder once. What cannot be read or named is an error finding.
+    Raises
+    ------
+    DicomError
+        `root` does not exist, or cannot be read or named.
+    """
+    findings: list[Finding] = []
+    return list(walk_files(root, findings)), findings
+
+
+def walk_files(root: Path, findings: list[Finding]) -> Iterator[Path]:
+    """Find every file below a folder, in order, holding the names of one folder at a time.
+
+    Links to folders outside are followed, each folder once.
+
+    Parameters
+    ----------
+    root : Path
+        Folder, or a single file.
+    findings : list of Finding
+        What cannot be read or named is added to it, as errors.
 
     Raises
     ------
@@ -39,24 +58,25 @@ def find_files(root: Path) -> tuple[list[Path], list[Finding]]:
         raise DicomError(f"{_NOT_UTF8}; rename it", where=escape(root), code="unreadable-file")
     try:
         if root.is_file():
-            return [root], []
+            yield root
+            return
         if not root.is_dir():
             raise DicomError("there is no such folder; give the folder that holds the DICOM files", where=str(root))
     except OSError as error:
         raise DicomError(unreadable(error), where=str(root), code="unreadable-file") from error
-    findings: list[Finding] = []
-
-    def complain(error: OSError) -> None:
-        findings.append(Finding("unreadable-file", f"the folder {unreadable(error)}", escape(error.filename)))
-
-    paths: list[Path] = []
     top = os.path.realpath(root)
-    visited = {top}
-    for folder, folders, names in os.walk(root, onerror=complain, followlinks=True):
-        here = Path(folder)
-        folders[:] = [name for name in sorted(folders) if _enters(here / name, top, visited, findings)]
-        paths += _files(here, sorted(names), findings)
-    return paths, findings
+    visited: set[str] = set()
+    waiting = [(root, top)]
+    while waiting:
+        here, real = waiting.pop()
+        folders, files = _list(here, findings)
+        entered = [
+            (here / name, target)
+            for name, is_link in folders
+            if (target := _enter(here / name, real, top, visited, findings, is_link=is_link))
+        ]
+        yield from _files(here, files, findings)
+        waiting += reversed(entered)
 
 
 def unreadable(error: OSError) -> str:
@@ -81,9 +101,14 @@ def find_strays(candidates: Iterable[Path], series_files: Iterable[Path]) -> lis
     """
     shapes: dict[Path, set[str]] = {}
     for path in series_files:
-        shapes.setdefault(path.parent, set()).add(_shape(path))
+        shapes.setdefault(path.parent, set()).add(name_shape(path))
     beside = (path for path in candidates if path.parent in shapes)
-    return [path for path in beside if _shape(path) in shapes[path.parent] or not _is_companion(path)]
+    return [path for path in beside if name_shape(path) in shapes[path.parent] or not _is_companion(path)]
+
+
+def name_shape(path: Path) -> str:
+    """Return the name of a file with '#' for every number: slices of a series are named alike."""
+    return re.sub(r"\d+", "#", path.name.lower())
 
 
 def stray_finding(strays: list[Path], where: str) -> Finding:
@@ -101,34 +126,69 @@ def stray_finding(strays: list[Path], where: str) -> Finding:
 _NOT_UTF8 = "its name is not UTF-8, which the tables need"
 
 
-def _enters(path: Path, top: str, visited: set[str], findings: list[Finding]) -> bool:
+def _list(folder: Path, findings: list[Finding]) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]]:
+    """Return the sorted names of folders (and whether each is a link) and of all else (and whether each is a file)."""
+    folders: list[tuple[str, bool]] = []
+    others: list[tuple[str, bool]] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _is_folder(entry):
+                    folders.append((entry.name, entry.is_symlink()))
+                else:
+                    others.append((entry.name, entry.is_file(follow_symlinks=False)))
+    except OSError as error:
+        where = escape(error.filename or folder)
+        findings.append(Finding("unreadable-file", f"the folder {unreadable(error)}", where))
+        return [], []
+    return sorted(folders), sorted(others)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _enter(
+    path: Path, real_parent: str, top: str, visited: set[str], findings: list[Finding], *, is_link: bool
+) -> str | None:
+    """Return the real path of a folder that is to be walked, else None."""
     if not _is_utf8(path):
         findings.append(Finding("unreadable-file", f"the folder was left out: {_NOT_UTF8}; rename it", escape(path)))
-        return False
-    real = os.path.realpath(path)
-    # A link into the tree shows what is walked anyway; one to a folder above it would never end.
-    if path.is_symlink() and (_is_within(real, top) or _is_within(top, real)):
-        return False
+        return None
+    # Resolving costs a network disk as many calls as the path has parts, and only links need it.
+    real = os.path.realpath(path) if is_link else str(Path(real_parent, path.name))
+    if is_link and (_is_within(real, top) or _is_within(top, real)):
+        # A link into the tree shows what is walked anyway; one to a folder above it would never end.
+        return None
+    if not is_link and _is_within(real, top):
+        return real  # no way but this one leads there
     if real in visited:
-        return False
+        return None
     visited.add(real)
-    return True
+    return real
 
 
 def _is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def _files(folder: Path, names: list[str], findings: list[Finding]) -> Iterator[Path]:
+def _files(folder: Path, names: list[tuple[str, bool]], findings: list[Finding]) -> Iterator[Path]:
     unnamed, closed = [], []
-    for path in (folder / name for name in names):
+    is_open = False
+    for name, is_plain in names:
+        path = folder / name
         try:
-            # Sockets and pipes would block; a broken link is no file.
-            if not path.is_file():
+            # Sockets and pipes would block; a broken link is no file. In a folder that may be listed but not entered,
+            # no file has a status; where one has, the others need not be asked.
+            if not (is_open and is_plain) and not path.is_file():
                 continue
         except OSError as error:
             closed.append((path, error))
             continue
+        is_open = True
         if _is_utf8(path):
             yield path
         elif _begins_as_dicom(path):
@@ -160,10 +220,6 @@ def _is_utf8(path: Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _shape(path: Path) -> str:
-    return re.sub(r"\d+", "#", path.name.lower())
 
 
 def _is_companion(path: Path) -> bool:

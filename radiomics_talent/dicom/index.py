@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from sys import intern
+from typing import TYPE_CHECKING, NamedTuple
 
 from joblib import Parallel, delayed
 
 from radiomics_talent.dicom.ct import inspect_instances
-from radiomics_talent.dicom.folder import find_files, find_strays, stray_finding
-from radiomics_talent.dicom.headers import RTSTRUCT_CLASS, SEG_CLASSES, Instance, read_instances
+from radiomics_talent.dicom.folder import find_strays, stray_finding, walk_files
+from radiomics_talent.dicom.headers import RTSTRUCT_CLASS, SEG_CLASSES
 from radiomics_talent.dicom.links import MaskLink, link_masks
 from radiomics_talent.dicom.selection import find_series_files, group_series
 from radiomics_talent.dicom.series import SeriesRecord, split_series_uid
+from radiomics_talent.dicom.spool import ReadChunk, Spool, open_spool, read_chunk
 from radiomics_talent.dicom.volumes import Volume, split_series
 from radiomics_talent.findings import Finding
 from radiomics_talent.settings import GeometrySettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
+
+    from radiomics_talent.dicom.headers import Instance
 
 __all__ = ["DicomIndex", "MaskLink", "SeriesRecord", "find_series_files", "index_dicom", "split_series_uid"]
 
@@ -66,77 +71,122 @@ def index_dicom(root: Path, *, jobs: int = 1, progress: Callable[[int, int], Non
     jobs : int, optional
         Processes to read with.
     progress : callable, optional
-        Called with the number of files done and their total.
+        Called with the number of files done and their total; while files are still being listed none is done, and the
+        total grows.
+
+    Notes
+    -----
+    Headers wait on disk, in the folder for temporary files, until their series is described: what stays in memory grows
+    with the number of series, not of files.
 
     Raises
     ------
     DicomError
         `root` does not exist.
+    ConfigError
+        There is no room in the folder for temporary files.
     """
     root = Path(root)
-    paths, findings = find_files(root)
-    instances: list[Instance] = []
-    ignored: list[Path] = []
-    for path, outcome in zip(paths, _read_all(paths, jobs, progress), strict=True):
-        if isinstance(outcome, Instance):
-            instances.append(outcome)
-        elif isinstance(outcome, Finding):
-            findings.append(outcome)
-        else:
-            ignored.append(path)
-    series = tuple(record for group in group_series(instances).values() for record in _describe(group))
-    findings += _left_out(ignored, series)
-    masks = _distinct_masks(i for i in instances if _is_mask(i))
-    links, mask_findings = link_masks(
-        [i.path for i in masks if i.sop_class_uid == RTSTRUCT_CLASS],
-        [i.path for i in masks if i.sop_class_uid in SEG_CLASSES],
-        series,
-    )
-    return DicomIndex(root, series, links, len(instances), len(ignored), (*findings, *mask_findings))
+    findings: list[Finding] = []
+    with open_spool() as spool:
+        total = _list_files(root, spool, findings, progress)
+        n_read, n_ignored, damaged = _read_all(spool, total, jobs, progress)
+        series, masks = _describe_all(spool)
+        findings += [*damaged, *_left_out(spool)]
+        distinct = _distinct_masks(masks)
+        links, mask_findings = link_masks(
+            [m.path for m in distinct if m.is_rtstruct], [m.path for m in distinct if not m.is_rtstruct], series, spool
+        )
+    return DicomIndex(root, series, links, n_read, n_ignored, (*findings, *mask_findings))
 
 
 # --- reading
 
 
+def _list_files(root: Path, spool: Spool, findings: list[Finding], progress: Callable[[int, int], None] | None) -> int:
+    total = 0
+
+    def chunks() -> Iterator[list[str]]:
+        nonlocal total
+        paths = walk_files(root, findings)
+        while chunk := [str(path) for path in islice(paths, CHUNK)]:
+            total += len(chunk)
+            yield chunk
+            if progress:
+                progress(0, total)
+
+    spool.list_files(chunks())
+    return total
+
+
 def _read_all(
-    paths: Sequence[Path], jobs: int, progress: Callable[[int, int], None] | None
-) -> Iterator[Instance | Finding | None]:
-    chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
-    results: Iterable[list[Instance | Finding | None]] = (read_instances(chunk) for chunk in chunks)
-    if jobs != 1 and len(chunks) > 1:
-        pool = Parallel(n_jobs=min(jobs, len(chunks)), return_as="generator")
-        results = pool(delayed(read_instances)(chunk) for chunk in chunks)
-    done = 0
-    for result in results:
-        yield from result
-        done += len(result)
+    spool: Spool, total: int, jobs: int, progress: Callable[[int, int], None] | None
+) -> tuple[int, int, list[Finding]]:
+    """Read every listed file into the spool; return how many are DICOM, how many are not, and what is damaged."""
+    n_read = n_ignored = done = 0
+    damaged: dict[int, tuple[Finding, ...]] = {}
+    for chunk in _read_chunks(spool, min(jobs, -(-total // CHUNK))):
+        spool.add(chunk)
+        n_read, n_ignored, done = n_read + chunk.n_read, n_ignored + chunk.n_ignored, done + chunk.n_files
+        if chunk.damaged:
+            damaged[chunk.number] = chunk.damaged
         if progress:
-            progress(done, len(paths))
+            progress(done, total)
+    return n_read, n_ignored, [finding for number in sorted(damaged) for finding in damaged[number]]
 
 
-def _left_out(ignored: Iterable[Path], series: Iterable[SeriesRecord]) -> list[Finding]:
+def _read_chunks(spool: Spool, jobs: int) -> Iterable[ReadChunk]:
+    if jobs <= 1:
+        return (read_chunk(number, paths) for number, paths in enumerate(spool.listed()))
+    # In any order: behind one file that a disk is slow to give, all others would gather in memory.
+    pool = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
+    read: Iterable[ReadChunk] = pool(delayed(read_chunk)(number, paths) for number, paths in enumerate(spool.listed()))
+    return read
+
+
+def _left_out(spool: Spool) -> list[Finding]:
     """Report, folder by folder, the files beside a CT volume that may be slices lost."""
-    folders: defaultdict[Path, list[Path]] = defaultdict(list)
-    for path in find_strays(ignored, (file for s in series if s.is_volume for file in s.files)):
-        folders[path.parent].append(path)
-    return [stray_finding(strays, str(folder)) for folder, strays in folders.items()]
+    findings = []
+    for folder, paths in groupby(spool.ignored(), key=lambda path: path.parent):
+        strays = find_strays(paths, spool.examples(folder))
+        if strays:
+            findings.append(stray_finding(strays, str(folder)))
+    return findings
 
 
 # --- describing
 
 
-def _is_mask(instance: Instance) -> bool:
-    return instance.sop_class_uid == RTSTRUCT_CLASS or instance.sop_class_uid in SEG_CLASSES
+class _Mask(NamedTuple):
+    path: Path
+    sop_instance_uid: str
+    is_rtstruct: bool
 
 
-def _distinct_masks(instances: Iterable[Instance]) -> list[Instance]:
+def _describe_all(spool: Spool) -> tuple[tuple[SeriesRecord, ...], list[_Mask]]:
+    """Describe the series one after the other; return them by PatientID, and the masks among their files."""
+    series: list[SeriesRecord] = []
+    masks: list[_Mask] = []
+    for instances in spool.series():
+        masks += [
+            _Mask(i.path, i.sop_instance_uid, i.sop_class_uid == RTSTRUCT_CLASS)
+            for i in instances
+            if i.sop_class_uid == RTSTRUCT_CLASS or i.sop_class_uid in SEG_CLASSES
+        ]
+        for group in group_series(instances).values():
+            series += _describe(group, spool)
+    # Copies are known within a SeriesInstanceUID, whatever patients they name; the table goes by patient.
+    return tuple(sorted(series, key=lambda s: (s.patient_id, s.series_instance_uid))), masks
+
+
+def _distinct_masks(found: list[_Mask]) -> list[_Mask]:
     """Leave out copies, but keep edited masks that were saved with the same SOPInstanceUID."""
-    kept: dict[tuple[str, bytes], Instance] = {}
-    found = sorted(instances, key=lambda i: str(i.path))
-    count = Counter(i.sop_instance_uid for i in found)
-    for i in found:
-        content = _digest(i.path) if count[i.sop_instance_uid] > 1 else b""
-        kept.setdefault((i.sop_instance_uid, content), i)
+    kept: dict[tuple[str, bytes], _Mask] = {}
+    found = sorted(found, key=lambda mask: str(mask.path))
+    count = Counter(mask.sop_instance_uid for mask in found)
+    for mask in found:
+        content = _digest(mask.path) if count[mask.sop_instance_uid] > 1 else b""
+        kept.setdefault((mask.sop_instance_uid, content), mask)
     return list(kept.values())
 
 
@@ -148,35 +198,40 @@ def _digest(path: Path) -> bytes:
         return str(path).encode()
 
 
-def _describe(group: list[Instance]) -> list[SeriesRecord]:
+def _describe(group: list[Instance], spool: Spool) -> list[SeriesRecord]:
     volumes = split_series(group)
     n_volumes = sum(v.kind == "volume" for v in volumes)
-    folder = Path(os.path.commonpath([i.path.parent for i in group]))
-    return [_record(v, len(volumes), n_volumes, folder) for v in volumes]
+    folder = Path(os.path.commonpath({i.path.parent for i in group}))
+    records = []
+    for volume in volumes:
+        record = _record(volume, len(volumes), n_volumes, folder)
+        spool.keep_volume(record, volume.instances)
+        records.append(record)
+    return records
 
 
 def _record(volume: Volume, n_parts: int, n_volumes: int, folder: Path) -> SeriesRecord:
     first = volume.instances[0]
     thickness = first.planes[0].slice_thickness_mm
     record = SeriesRecord(
-        patient_id=first.patient_id,
-        study_instance_uid=first.study_instance_uid,
+        patient_id=intern(first.patient_id),
+        study_instance_uid=intern(first.study_instance_uid),
         series_instance_uid=first.series_instance_uid,
         volume=volume.number,
-        modality=first.modality,
-        study_date=first.study_date,
+        modality=intern(first.modality),
+        study_date=intern(first.study_date),
         frame_of_reference_uid=first.frame_of_reference_uid,
-        files=tuple(i.path for i in volume.instances),
-        sop_instance_uids=tuple(i.sop_instance_uid for i in volume.instances),
-        contrast_phase=first.contrast_phase,
+        n_files=len(volume.instances),
+        first_file=first.path,
+        folder=folder,
+        contrast_phase=intern(first.contrast_phase),
         slice_thickness_mm=round(thickness, 4) if thickness and thickness > 0 else None,
-        kernel=first.kernel,
-        manufacturer=first.manufacturer,
-        site=first.site,
+        kernel=intern(first.kernel),
+        manufacturer=intern(first.manufacturer),
+        site=intern(first.site),
         findings=(),
         is_volume=volume.kind == "volume",
         n_volumes=n_volumes,
-        folder=folder,
     )
     return record.with_findings(_findings(volume, n_parts, n_volumes, f"series {record.series_uid}"))
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from radiomics_talent.dicom.rtstruct import RtStruct, label_rois, read_rtstruct_headers
 from radiomics_talent.dicom.seg import SegHeader, read_seg_headers
+from radiomics_talent.dicom.spool import volume_key
 from radiomics_talent.errors import InputError
 from radiomics_talent.findings import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from radiomics_talent.dicom.series import SeriesRecord
+    from radiomics_talent.dicom.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,18 @@ class MaskLink:
 
 
 def link_masks(
-    rtstructs: Iterable[Path], segs: Iterable[Path], series: Sequence[SeriesRecord]
+    rtstructs: Iterable[Path], segs: Iterable[Path], series: Sequence[SeriesRecord], slices: Spool
 ) -> tuple[tuple[MaskLink, ...], tuple[Finding, ...]]:
     """Link every ROI and segment to its CT volume.
+
+    Parameters
+    ----------
+    rtstructs, segs : iterable of Path
+        RTSTRUCT and SEG files.
+    series : sequence of SeriesRecord
+        All series, in the order in which findings name them.
+    slices : Spool
+        Knows the SOPInstanceUIDs of each record.
 
     Returns
     -------
@@ -55,24 +66,51 @@ def link_masks(
     """
     links: list[MaskLink] = []
     findings: list[Finding] = []
+    known = _know(series, slices)
     for path in rtstructs:
         try:
-            links += _link_rtstruct(path, read_rtstruct_headers(path), series, findings)
+            links += _link_rtstruct(path, read_rtstruct_headers(path), known, findings)
         except InputError as error:
             findings.append(Finding("mask-unreadable", error.message, str(path)))
     for path in segs:
         try:
-            links += _link_seg(path, read_seg_headers(path), series, findings)
+            links += _link_seg(path, read_seg_headers(path), known, findings)
         except InputError as error:
             findings.append(Finding("mask-unreadable", error.message, str(path)))
     return tuple(links), tuple(findings)
 
 
-def _link_rtstruct(
-    path: Path, header: RtStruct, series: Sequence[SeriesRecord], findings: list[Finding]
-) -> list[MaskLink]:
-    record, odd = find_volume(header, series, where=str(path))
-    findings += _incomplete(header, record, series, str(path))
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """All series, found by SeriesInstanceUID or frame of reference without walking through an archive."""
+
+    series: Sequence[SeriesRecord]
+    by_uid: Mapping[str, Sequence[int]]
+    by_frame: Mapping[str, Sequence[int]]
+    slices: Spool
+
+    def named(self, series_instance_uids: Iterable[str]) -> list[SeriesRecord]:
+        """Return the records of these series, in order."""
+        return [self.series[n] for n in sorted({n for uid in series_instance_uids for n in self.by_uid.get(uid, ())})]
+
+    def volumes_in_frame(self, uid: str) -> list[SeriesRecord]:
+        """Return the CT volumes with this FrameOfReferenceUID, in order."""
+        return [self.series[n] for n in self.by_frame.get(uid, ())] if uid else []
+
+
+def _know(series: Sequence[SeriesRecord], slices: Spool) -> _Known:
+    by_uid: defaultdict[str, list[int]] = defaultdict(list)
+    by_frame: defaultdict[str, list[int]] = defaultdict(list)
+    for n, record in enumerate(series):
+        by_uid[record.series_instance_uid].append(n)
+        if record.is_volume:
+            by_frame[record.frame_of_reference_uid].append(n)
+    return _Known(series, by_uid, by_frame, slices)
+
+
+def _link_rtstruct(path: Path, header: RtStruct, known: _Known, findings: list[Finding]) -> list[MaskLink]:
+    record, odd = _find_volume(header, known, where=str(path))
+    findings += _incomplete(header, record, known, str(path))
     empty = [roi.name or f"number {roi.number}" for roi in header.rois if roi.n_contours == 0]
     if empty:
         sentence = f"ROIs without contours were left out: {', '.join(empty)}; draw them, or ignore this"
@@ -80,9 +118,9 @@ def _link_rtstruct(
     return [MaskLink(path, label, roi.name, record, odd) for label, roi in label_rois(header.rois).items()]
 
 
-def _link_seg(path: Path, header: SegHeader, series: Sequence[SeriesRecord], findings: list[Finding]) -> list[MaskLink]:
-    record, odd = find_volume(header, series, where=str(path))
-    findings += _incomplete(header, record, series, str(path))
+def _link_seg(path: Path, header: SegHeader, known: _Known, findings: list[Finding]) -> list[MaskLink]:
+    record, odd = _find_volume(header, known, where=str(path))
+    findings += _incomplete(header, record, known, str(path))
     return [MaskLink(path, str(s.number), s.label, record, odd) for s in header.segments]
 
 
@@ -111,13 +149,11 @@ def count_missing(mask: RtStruct | SegHeader, series_uid: str, present: Collecti
     return (len(missing) if len(missing) < len(referenced) else 0), len(referenced)
 
 
-def _incomplete(
-    mask: RtStruct | SegHeader, record: SeriesRecord | None, series: Sequence[SeriesRecord], where: str
-) -> list[Finding]:
+def _incomplete(mask: RtStruct | SegHeader, record: SeriesRecord | None, known: _Known, where: str) -> list[Finding]:
     if record is None:
         return []
     uid = record.series_instance_uid
-    present = {sop for s in series if s.series_instance_uid == uid for sop in s.sop_instance_uids}
+    present = known.slices.slices_of_series(uid)
     missing, referenced = count_missing(mask, uid, present)
     if not missing:
         return []
@@ -128,45 +164,48 @@ def _incomplete(
     return [Finding("referenced-slices-missing", sentence, where, severity="warning")]
 
 
-def find_volume(
-    mask: RtStruct | SegHeader, series: Sequence[SeriesRecord], *, where: str
+def _find_volume(
+    mask: RtStruct | SegHeader, known: _Known, *, where: str
 ) -> tuple[SeriesRecord | None, tuple[Finding, ...]]:
     """Find the CT volume that a mask refers to.
 
     By referenced SeriesInstanceUID (and, where that series was split or several are named, by referenced SOP
     instances), else by referenced SOP instances alone, else by frame of reference where one volume has it.
     """
-    volumes = [s for s in series if s.is_volume]
-    named = [s for s in volumes if s.series_instance_uid in mask.series_instance_uids]
+    named = [s for s in known.named(mask.series_instance_uids) if s.is_volume]
     if len(named) == 1:
         return named[0], ()
-    found = _most_instances(named or volumes, mask)
+    found = _most_instances(named or _with_instances(mask, known), mask, known)
     if len(found) == 1:
-        return found[0], _spread(found[0], volumes, mask, where)
+        return found[0], _spread(found[0], mask, known, where)
     if found or named:
         sentence = (
             f"it fits {len(found or named)} CT volumes equally well ({_list(found or named)}); "
             "fill image and series_uid of its lesions by hand"
         )
         return None, (Finding("mask-unlinked", sentence, where),)
-    return _by_frame(mask, volumes, series, where)
+    return _by_frame(mask, known, where)
 
 
-def _most_instances(volumes: Sequence[SeriesRecord], mask: RtStruct | SegHeader) -> list[SeriesRecord]:
-    shared = Counter({i: len(mask.sop_instance_uids.intersection(v.sop_instance_uids)) for i, v in enumerate(volumes)})
-    most = max(shared.values(), default=0)
-    return [v for i, v in enumerate(volumes) if most and shared[i] == most]
+def _with_instances(mask: RtStruct | SegHeader, known: _Known) -> list[SeriesRecord]:
+    keys = known.slices.volumes_with(mask.sop_instance_uids)
+    return [s for s in known.named({uid for uid, _, _ in keys}) if volume_key(s) in keys]
 
 
-def _spread(
-    linked: SeriesRecord, volumes: Sequence[SeriesRecord], mask: RtStruct | SegHeader, where: str
-) -> tuple[Finding, ...]:
+def _n_shared(mask: RtStruct | SegHeader, volume: SeriesRecord, known: _Known) -> int:
+    return len(mask.sop_instance_uids & known.slices.slices_of(volume))
+
+
+def _most_instances(volumes: Sequence[SeriesRecord], mask: RtStruct | SegHeader, known: _Known) -> list[SeriesRecord]:
+    shared = [_n_shared(mask, v, known) for v in volumes]
+    most = max(shared, default=0)
+    return [v for v, n in zip(volumes, shared, strict=True) if most and n == most]
+
+
+def _spread(linked: SeriesRecord, mask: RtStruct | SegHeader, known: _Known, where: str) -> tuple[Finding, ...]:
     """Warn where a mask was drawn across volumes that its series was taken apart into."""
-    counts = {
-        v.series_uid: len(mask.sop_instance_uids.intersection(v.sop_instance_uids))
-        for v in volumes
-        if v.series_instance_uid == linked.series_instance_uid
-    }
+    volumes = [v for v in known.named([linked.series_instance_uid]) if v.is_volume]
+    counts = {v.series_uid: _n_shared(mask, v, known) for v in volumes}
     if sum(n > 0 for n in counts.values()) < 2:
         return ()
     named = ", ".join(f"{uid}: {n} slices" for uid, n in counts.items() if n)
@@ -174,11 +213,8 @@ def _spread(
     return (Finding("several-volumes", sentence, where),)
 
 
-def _by_frame(
-    mask: RtStruct | SegHeader, volumes: Sequence[SeriesRecord], series: Sequence[SeriesRecord], where: str
-) -> tuple[SeriesRecord | None, tuple[Finding, ...]]:
-    uid = mask.frame_of_reference_uid
-    same = [v for v in volumes if uid and v.frame_of_reference_uid == uid]
+def _by_frame(mask: RtStruct | SegHeader, known: _Known, where: str) -> tuple[SeriesRecord | None, tuple[Finding, ...]]:
+    same = known.volumes_in_frame(mask.frame_of_reference_uid)
     same = [v for v in same if v.patient_id == mask.patient_id] or same
     if len(same) == 1:
         refers = bool(mask.series_instance_uids or mask.sop_instance_uids)
@@ -193,7 +229,7 @@ def _by_frame(
             "fill image and series_uid by hand"
         )
         return None, (Finding("mask-unlinked", sentence, where),)
-    other = [s for s in series if s.series_instance_uid in mask.series_instance_uids]
+    other = known.named(mask.series_instance_uids)
     if other:
         sentence = (
             f"it refers to a series with Modality {other[0].modality or 'unknown'} that holds no CT volume; give the CT"

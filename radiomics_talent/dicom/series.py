@@ -21,16 +21,18 @@ class SeriesRecord:
         Number within the series, from 1; CT volumes come before localizers and other images.
     study_date : str
         YYYY-MM-DD, or ''.
-    files : tuple of Path
-        Sorted along the slice normal for CT volumes.
+    n_files : int
+        Files of this volume; `find_series_files` finds them again.
+    first_file : Path
+        The first along the slice normal for CT volumes.
+    folder : Path
+        Innermost folder that holds all files of the whole series: what `find_series_files` needs to split it alike.
     contrast_phase : str
         'native', 'arterial', 'portal-venous', 'venous', 'delayed', 'contrast' or ''.
     is_volume : bool
         A CT volume, and so what a mask may be linked to.
     n_volumes : int
         CT volumes with this SeriesInstanceUID.
-    folder : Path or None
-        Innermost folder that holds all files of the whole series: what `find_series_files` needs to split it alike.
     """
 
     patient_id: str
@@ -40,8 +42,9 @@ class SeriesRecord:
     modality: str
     study_date: str
     frame_of_reference_uid: str
-    files: tuple[Path, ...]
-    sop_instance_uids: tuple[str, ...]
+    n_files: int
+    first_file: Path
+    folder: Path
     contrast_phase: str
     slice_thickness_mm: float | None
     kernel: str
@@ -50,7 +53,6 @@ class SeriesRecord:
     findings: tuple[Finding, ...]
     is_volume: bool = False
     n_volumes: int = 1
-    folder: Path | None = None
 
     @property
     def series_uid(self) -> str:

@@ -454,7 +454,7 @@ def test_tilted_series_is_refused(shared_data):
     refused = 0
     for folder in sorted({p.parent for p in (shared_data / "dicom_nasty" / "dcm_qa_ct").rglob("*") if p.is_file()}):
         for record in index_dicom(folder).series:
-            if record.is_volume and len(record.files) > 2:
+            if record.is_volume and record.n_files > 2:
                 lesion = Lesion(2, "P", "L", folder, folder, series_uid=record.series_uid)
                 findings, scan = inspect_scan(lesion, DEFAULT)
                 refused += (

@@ -129,15 +129,10 @@ def test_round_trip(tmp_path):
 
 def series(tmp_path: Path, patient: str = "P1", n: int = 3, **changes) -> SeriesRecord:
     record = SeriesRecord(
-        patient, "1.1", "1.2", 1, "CT", "2020-01-31", "1.3", tmp_path_files(tmp_path, n), ("1.4",) * n, "arterial",
-        1.25, "B30f", "ACME", "Site", (Finding("lossy-compression", "lossy", "x"),), is_volume=True,
-        folder=tmp_path / "ct",
+        patient, "1.1", "1.2", 1, "CT", "2020-01-31", "1.3", n, tmp_path / "ct" / "0.dcm", tmp_path / "ct",
+        "arterial", 1.25, "B30f", "ACME", "Site", (Finding("lossy-compression", "lossy", "x"),), is_volume=True,
     )  # fmt: skip
     return replace(record, **changes)
-
-
-def tmp_path_files(tmp_path: Path, n: int) -> tuple[Path, ...]:
-    return tuple(tmp_path / "ct" / f"{i}.dcm" for i in range(n))
 
 
 def index(tmp_path: Path, *links: MaskLink) -> DicomIndex:

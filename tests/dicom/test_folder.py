@@ -23,7 +23,7 @@ def forbid(monkeypatch, *closed: Path) -> None:
     real_open, real_scandir = Path.open, os.scandir
 
     def refuse(path) -> None:
-        if Path(path) in closed:
+        if not isinstance(path, int) and Path(path) in closed:  # an int is an open folder
             raise PermissionError(13, "Permission denied", str(path))
 
     def open_(self, *args, **kwargs):

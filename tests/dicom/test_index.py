@@ -60,6 +60,10 @@ def volumes_of(index):
     return [s for s in index.series if s.is_volume]
 
 
+def files_of(record):
+    return find_series_files(record.folder, record.series_uid)
+
+
 @pytest.fixture
 def tree(tmp_path):
     """Two patients, nested and without extensions, with junk, another modality, a localizer and a DICOMDIR."""
@@ -93,7 +97,7 @@ def test_a_tree_with_everything_in_it(tree, jobs, monkeypatch):
     steps = []
     index = index_dicom(tree, jobs=jobs, progress=lambda done, total: steps.append((done, total)))
     assert (index.files_read, index.files_ignored) == (2 * N + 1 + 3 + 2, 4)
-    assert [(s.patient_id, s.modality, len(s.files), s.is_volume) for s in volumes_of(index)] == [
+    assert [(s.patient_id, s.modality, s.n_files, s.is_volume) for s in volumes_of(index)] == [
         ("P1", "CT", N, True),
         ("P2", "CT", N, True),
     ]
@@ -125,7 +129,8 @@ def test_a_record_says_what_the_header_says(tmp_path):
     )
     assert (record.slice_thickness_mm, record.study_date, record.volume) == (3.27, "2024-01-31", 1)
     assert record.series_uid == record.series_instance_uid
-    assert record.files == tuple(reversed(paths))
+    assert files_of(record) == tuple(reversed(paths))
+    assert (record.n_files, record.first_file) == (N, paths[-1])
     assert record.folder == tmp_path
     assert record.findings == ()
 
@@ -202,11 +207,10 @@ def test_volumes_are_numbered_and_found_again(two_phases):
     folder, first, second = two_phases
     one, two = index_dicom(folder).series
     assert (one.series_uid, two.series_uid) == (f"{one.series_instance_uid}#1", f"{one.series_instance_uid}#2")
-    assert (one.files, two.files) == (tuple(first), tuple(second))
+    assert (files_of(one), files_of(two)) == (tuple(first), tuple(second))
     assert [f.code for f in one.findings] == ["several-volumes"]
     for record in (one, two):
-        assert find_series_files(record.folder, record.series_uid) == record.files
-        assert load_ct(record.files, GeometrySettings(), where="x").image.GetSize()[2] == N
+        assert load_ct(files_of(record), GeometrySettings(), where="x").image.GetSize()[2] == N
 
 
 def test_a_series_with_a_localizer_keeps_its_plain_uid(tmp_path):
@@ -263,7 +267,7 @@ def test_link_by_instances_when_the_series_is_unknown(tmp_path):
     write_ct_series(tmp_path / "other", N, series="other")
     rt = write_rtstruct(tmp_path / "rt", paths, {"GTV": [square(paths)]}, refer_series=False)
     (link,) = index_dicom(tmp_path).links
-    assert (link.mask, link.series.files) == (rt, tuple(paths))
+    assert (link.mask, files_of(link.series)) == (rt, tuple(paths))
     assert link.findings == ()
 
 
@@ -272,7 +276,7 @@ def test_link_by_frame_of_reference_alone(tmp_path):
     write_ct_series(tmp_path / "other", N, patient="P2")
     write_rtstruct(tmp_path / "rt", paths, {"GTV": [square(paths)]}, refer_series=False, refer_instances=False)
     (link,) = index_dicom(tmp_path).links
-    assert link.series.files == tuple(paths)
+    assert files_of(link.series) == tuple(paths)
 
 
 def test_another_series_in_the_frame_of_reference_is_linked_with_a_warning(tmp_path):
@@ -281,7 +285,7 @@ def test_another_series_in_the_frame_of_reference_is_linked_with_a_warning(tmp_p
     shutil.rmtree(tmp_path / "gone")
     kept = write_ct_series(tmp_path / "ct", N, series="other")
     (link,) = index_dicom(tmp_path).links
-    assert link.series.files == tuple(kept)
+    assert files_of(link.series) == tuple(kept)
     assert [f.code for f in link.findings] == ["mask-other-series"]
 
 
@@ -339,7 +343,7 @@ def test_the_only_volume_needs_no_name(tmp_path):
 def test_one_file_may_stand_for_the_folder(tmp_path):
     path = write_enhanced_ct(tmp_path / "m", positions_of(3), stored_values(3, 8, 8))
     assert find_series_files(path, None) == (path,)
-    assert [len(s.files) for s in volumes_of(index_dicom(path))] == [1]
+    assert [s.n_files for s in volumes_of(index_dicom(path))] == [1]
 
 
 def test_deflated_files_are_found_by_uid(tmp_path):
@@ -385,12 +389,12 @@ def test_no_nasty_file_escapes(shared_data):
     assert index.files_read + index.files_ignored + sum(f.code == "unreadable-file" for f in index.findings) == sum(
         p.is_file() for p in root.rglob("*")
     )
-    by_folder = {s.files[0].parent.name: s for s in index.series}
+    by_folder = {s.first_file.parent.name: s for s in index.series}
     assert {f.code for f in by_folder["GE_tilt_variable_spacing"].findings} == {"gantry-tilt", "unequal-spacing"}
     assert {f.code for f in by_folder["Philips_tilt_16p5_first10"].findings} == {"gantry-tilt"}
     assert not by_folder["Philips_localizer"].is_volume
     assert not by_folder["Philips_exam_summary"].is_volume
-    assert len(by_folder["CT5N"].files) == 5
+    assert by_folder["CT5N"].n_files == 5
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
         alone = index_dicom(path)
         for link in alone.links:
@@ -410,12 +414,12 @@ def test_real_sarcomas_are_linked(sts_root):
     assert all(link.findings == () for link in lesions)
     assert all(f.level != "error" for s in volumes_of(index) for f in s.findings)
     for record in volumes_of(index):
-        assert find_series_files(record.folder, record.series_uid) == record.files
+        assert len(files_of(record)) == record.n_files
 
 
 def test_real_segmentations_are_linked(shared_data):
     index = index_dicom(shared_data / "dicom_masks" / "dcmqi" / "ct-3slice")
-    assert [len(s.files) for s in volumes_of(index)] == [3]
+    assert [s.n_files for s in volumes_of(index)] == [3]
     whole = index_dicom(shared_data / "dicom_masks" / "dcmqi")
     liver = next(link for link in whole.links if link.mask.name == "liver.dcm")
     assert liver.series.series_instance_uid == volumes_of(index)[0].series_instance_uid
@@ -424,4 +428,4 @@ def test_real_segmentations_are_linked(shared_data):
 def test_the_ibsi_phantom_is_linked(shared_data):
     index = index_dicom(shared_data / "ibsi" / "ct_phantom" / "dicom")
     (gtv,) = [link for link in index.links if link.roi_name == "GTV-1"]
-    assert len(gtv.series.files) == 60
+    assert gtv.series.n_files == 60
