@@ -96,6 +96,7 @@ CATALOGUE: dict[str, FindingKind] = {
     "missing-file": FindingKind("error", "A path of the cohort table does not exist.", "Correct the path in the CSV; paths are relative to the CSV.", TableError),
     "unreadable-file": FindingKind("error", "A file is not readable as the image or DICOM object it should be.", "Export or copy the file again.", DicomError),
     "files-left-out": FindingKind("warning", "Files beside those of the series are empty, damaged or not DICOM: slices may have been lost.", "Copy or export the series again, or remove what does not belong there.", DicomError),
+    "changed-while-read": FindingKind("error", "A file of the scan or mask changed, vanished or appeared while it was read.", "Repeat when nothing writes there (a copy that is still running, a network drive that was gone)."),
     "truncated-pixel-data": FindingKind("error", "The pixel data are shorter than the header says, or cannot be decoded.", "Copy or export the series again.", DicomError),
     "series-absent": FindingKind("error", "No file in the folder belongs to the series named in the row.", "Run index again, or correct image and series_uid.", DicomError),
     "series-ambiguous": FindingKind("error", "The folder holds several CT volumes and the row does not say which.", "Fill series_uid (index does), or move the series into folders of their own.", DicomError),

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from radiomics_talent.cohort.labels import Amount, Label, find_label
 from radiomics_talent.cohort.mask_reference import inspect_completeness, inspect_reference
 from radiomics_talent.cohort.scan import Scan, inspect_path, is_dicom, read_volume
+from radiomics_talent.cohort.unchanged import file_states, find_changes
 from radiomics_talent.dicom.headers import RTSTRUCT_CLASS, SEG_CLASSES, read_instance
 from radiomics_talent.dicom.rtstruct import RtStruct, inspect_roi, label_rois, read_rtstruct_headers
 from radiomics_talent.dicom.seg import SegHeader, inspect_segment, read_seg_headers
@@ -69,6 +70,14 @@ def inspect_mask(lesion: Lesion, scan: Scan, settings: ExtractionSettings) -> Fo
     if path.is_dir():
         sentence = "is a folder, expected one RTSTRUCT, SEG, NIfTI or NRRD file; name the file"
         return (Finding("mask-unreadable", sentence, where),), None
+    before = file_states(path)
+    findings, mask = _inspect_file(lesion, scan, settings)
+    changes = find_changes(path, before)
+    return (*changes, *findings), None if changes else mask
+
+
+def _inspect_file(lesion: Lesion, scan: Scan, settings: ExtractionSettings) -> Found:
+    path, where = lesion.mask, str(lesion.mask)
     if not is_dicom(path):
         return _inspect_label_map(lesion, scan, settings)
     try:

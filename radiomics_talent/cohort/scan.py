@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from radiomics_talent.cohort.compressed import is_damaged
 from radiomics_talent.cohort.nifti import DAMAGED, find_fault
+from radiomics_talent.cohort.unchanged import file_states, find_changes
 from radiomics_talent.dicom.ct import inspect_volume
 from radiomics_talent.dicom.folder import unreadable
 from radiomics_talent.dicom.headers import looks_like_dicom
@@ -101,7 +102,9 @@ def inspect_scan(lesion: Lesion, settings: ExtractionSettings) -> tuple[tuple[Fi
         return (problem,), None
     if path.is_dir() or is_dicom(path):
         return _inspect_dicom(lesion, settings)
+    before = file_states(path)
     findings, image = read_volume(path, code="unreadable-file")
+    findings = (*find_changes(path, before), *findings)
     if image is None:
         return findings, None
     more, image = _inspect_values(image, where)
@@ -200,12 +203,13 @@ def quiet_itk() -> Iterator[None]:
 
 def _inspect_dicom(lesion: Lesion, settings: ExtractionSettings) -> tuple[tuple[Finding, ...], Scan | None]:
     where = str(lesion.image)
+    before = file_states(lesion.image)
     try:
         found = find_series(lesion.image, lesion.series_uid or None)
     except InputError as error:
-        return (_as_finding(error, "series-absent"),), None
+        return (*find_changes(lesion.image, before), _as_finding(error, "series-absent")), None
     findings, series = inspect_volume(found.instances, settings.geometry, where=where)
-    findings = (*found.findings, *findings)
+    findings = (*find_changes(lesion.image, before, found.files), *found.findings, *findings)
     if series is None or any(f.is_error for f in findings):
         return findings, None
     return findings, Scan(
