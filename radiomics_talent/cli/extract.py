@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain, starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,11 @@ from radiomics_talent.cli.reviewed import lesions_of, rejection_lines, rejection
 from radiomics_talent.cli.run_end import MOST_SENTENCES, failure_lines, kept_in
 
 if TYPE_CHECKING:
-    from radiomics_talent.cohort.manifest import CohortTable
+    from collections.abc import Iterator
+
+    from radiomics_talent.cohort.manifest import CohortTable, Lesion
     from radiomics_talent.cohort.review import Excluded
+    from radiomics_talent.extraction.outcome import Outcome
     from radiomics_talent.extraction.plan import Plan
     from radiomics_talent.extraction.run import RunResult
     from radiomics_talent.findings import Finding
@@ -97,7 +101,7 @@ def extract(
         typer.echo(_as_json(_run_record(result) | rejection_record(excluded)))
     else:
         typer.echo("\n".join([_run_text(result), *rejection_lines(excluded, result.out)]))
-    if result.failures:
+    if result.n_failed:
         raise typer.Exit(1)
 
 
@@ -110,29 +114,41 @@ def _dry_run(
     *,
     as_json: bool,
 ) -> None:
-    from dataclasses import replace
-
     from radiomics_talent.cli.progress import progress
-    from radiomics_talent.extraction.cohort_work import with_unreviewed
     from radiomics_talent.extraction.plan import plan_extraction
+    from radiomics_talent.extraction.store import json_pieces
 
-    with progress("reading", "lesions") as bar:
-        plan = plan_extraction(table, settings, jobs=jobs, timeout_s=timeout_s, progress=lambda p: bar(p.done, p.total))
-    plan = replace(plan, lesions=tuple(with_unreviewed(plan.lesions, excluded or ())))
-    if as_json:
-        record = _plan_record(plan) | {"cohort_findings": _plain(table.findings)}
-        typer.echo(_as_json(record | rejection_record(excluded)))
-    else:
-        typer.echo("\n".join([*_sentences(table.findings), _plan_text(plan), *rejection_lines(excluded, None)]))
-    if plan.failures:
-        raise typer.Exit(1)
+    with (
+        progress("reading", "lesions") as bar,
+        plan_extraction(
+            table,
+            settings,
+            jobs=jobs,
+            timeout_s=timeout_s,
+            progress=lambda p: bar(p.done, p.total),
+            excluded=excluded,
+        ) as plan,
+    ):
+        # Written as it is read: the cohort may have a million rows.
+        if as_json:
+            record = _plan_record(plan) | {"cohort_findings": _plain(table.findings)} | rejection_record(excluded)
+            for piece in json_pieces(record, map(_forecast_record, plan.worked.outcomes())):
+                typer.echo(piece, nl=False)
+            typer.echo()
+        else:
+            for line in (*_sentences(table.findings), *_plan_lines(plan), *rejection_lines(excluded, None)):
+                typer.echo(line)
+        if plan.worked.ledger.n_failed:
+            raise typer.Exit(1)
 
 
 def _run_text(result: RunResult) -> str:
-    counts = f"{result.n_done} lesions with {len(result.table.features)} features"
+    from radiomics_talent.features.dataset import MOST_IN_ONE_FILE
+
+    counts = f"{result.n_done} lesions with {result.n_features} features"
     resumed = f", {result.n_resumed} of them from an earlier run" if result.n_resumed else ""
     cost = f"{result.seconds:.1f} s, at most {result.peak_mib:.0f} MiB a process"
-    lines = [*_sentences(result.cohort_findings), f"{counts}{resumed}; {len(result.failures)} failed; {cost}"]
+    lines = [*_sentences(result.cohort_findings), f"{counts}{resumed}; {result.n_failed} failed; {cost}"]
     lines += failure_lines(result.failures, result.out)
     if result.n_verified:
         lines.append(
@@ -141,7 +157,11 @@ def _run_text(result: RunResult) -> str:
         )
     if result.n_warnings:
         lines.append(f"{result.n_warnings} warnings, see {result.out / 'log.txt'} (or run check)")
-    lines.append(f"table: {result.out / 'features.csv'} (and features.parquet)")
+    lines.append(
+        f"table: {result.out / 'features.csv'} (and features.parquet)"
+        if result.n_done <= MOST_IN_ONE_FILE
+        else f"table: {result.out / 'features'}, a Parquet dataset; `table` writes it, or a part of it, as one file"
+    )
     return "\n".join(lines)
 
 
@@ -151,7 +171,7 @@ def _run_record(result: RunResult) -> dict[str, Any]:
     return {
         "out": str(result.out),
         "lesions": result.n_done,
-        "features": len(result.table.features),
+        "features": result.n_features,
         "resumed": result.n_resumed,
         "warnings": result.n_warnings,
         "verified": result.n_verified,
@@ -163,36 +183,47 @@ def _run_record(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _plan_text(plan: Plan) -> str:
-    rows: list[tuple[str, ...]] = [("row", "lesion", "voxels", "grey levels", "seconds", "MiB", "remark")]
-    for lesion, outcome in plan.lesions:
-        name = f"{lesion.patient_id}/{outcome.lesion_id}"
-        if outcome.forecast is None:
-            sentence = outcome.failure.sentence if outcome.failure else ""
-            rows.append((str(lesion.row), name, "", "", "", "", f"would fail: {sentence}"))
-            continue
-        f = outcome.forecast
-        codes = ", ".join(dict.fromkeys(x.code for x in outcome.findings if x.level == "warning"))
-        cells = (str(f.voxels), _levels(f.grey_levels), f"{f.seconds:.1f}", f"{f.peak_mib:.0f}")
-        rows.append((str(lesion.row), name, *cells, codes))
-    lines = _aligned(rows)
-    lines += [str(f) for _, o in plan.lesions for f in o.findings if f.code == "grey-levels"][:MOST_SENTENCES]
-    lines.append(
-        f"{len(plan.lesions) - len(plan.failures)} lesions can be extracted, {len(plan.failures)} would fail; about "
-        f"{plan.seconds:.0f} s with {plan.jobs} jobs, up to {plan.peak_mib:.0f} MiB a worker"
+_PLAN_HEADER = ("row", "lesion", "voxels", "grey levels", "seconds", "MiB", "remark")
+_PLAN_TO_THE_LEFT = {1, 3, 6}
+
+
+def _plan_lines(plan: Plan) -> Iterator[str]:
+    """Yield a table of the lesions, what is odd about them, and the sums; the lesions are gone through twice."""
+    widths = list(map(len, _PLAN_HEADER))
+    odd: list[str] = []
+    for pair in plan.worked.outcomes():
+        widths = [max(w, len(cell)) for w, cell in zip(widths, _plan_row(*pair), strict=True)]
+        odd += [str(f) for f in pair[1].findings if f.code == "grey-levels" and len(odd) < MOST_SENTENCES]
+    for row in chain([_PLAN_HEADER], starmap(_plan_row, plan.worked.outcomes())):
+        cells = (
+            cell.ljust(w) if i in _PLAN_TO_THE_LEFT else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        yield "  ".join(cells).rstrip()
+    yield from odd
+    ledger = plan.worked.ledger
+    yield (
+        f"{ledger.n_done} lesions can be extracted, {ledger.n_failed} would fail; about {plan.seconds:.0f} s with "
+        f"{plan.jobs} jobs, up to {plan.peak_mib:.0f} MiB a worker"
     )
-    return "\n".join(lines)
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    left = {1, 3, 6}
-    return [
-        "  ".join(
-            cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+def _plan_row(lesion: Lesion, outcome: Outcome) -> tuple[str, ...]:
+    name = f"{lesion.patient_id}/{outcome.lesion_id}"
+    if outcome.forecast is None:
+        sentence = outcome.failure.sentence if outcome.failure else ""
+        return (str(lesion.row), name, "", "", "", "", f"would fail: {sentence}")
+    f = outcome.forecast
+    codes = ", ".join(dict.fromkeys(x.code for x in outcome.findings if x.level == "warning"))
+    return (
+        str(lesion.row),
+        name,
+        str(f.voxels),
+        _levels(f.grey_levels),
+        f"{f.seconds:.1f}",
+        f"{f.peak_mib:.0f}",
+        codes,
+    )
 
 
 def _levels(levels: dict[str, int]) -> str:
@@ -201,23 +232,20 @@ def _levels(levels: dict[str, int]) -> str:
 
 
 def _plan_record(plan: Plan) -> dict[str, Any]:
+    return {"jobs": plan.jobs, "seconds": round(plan.seconds, 1), "peak_mib": round(plan.peak_mib)}
+
+
+def _forecast_record(pair: tuple[Lesion, Outcome]) -> dict[str, Any]:
     from dataclasses import asdict
 
+    lesion, outcome = pair
     return {
-        "jobs": plan.jobs,
-        "seconds": round(plan.seconds, 1),
-        "peak_mib": round(plan.peak_mib),
-        "lesions": [
-            {
-                "row": lesion.row,
-                "patient_id": lesion.patient_id,
-                "lesion_id": outcome.lesion_id,
-                "forecast": asdict(outcome.forecast) if outcome.forecast else None,
-                "failure": outcome.failure.sentence if outcome.failure else None,
-                "findings": _plain(outcome.findings),
-            }
-            for lesion, outcome in plan.lesions
-        ],
+        "row": lesion.row,
+        "patient_id": lesion.patient_id,
+        "lesion_id": outcome.lesion_id,
+        "forecast": asdict(outcome.forecast) if outcome.forecast else None,
+        "failure": outcome.failure.sentence if outcome.failure else None,
+        "findings": _plain(outcome.findings),
     }
 
 

@@ -9,34 +9,39 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from radiomics_talent.errors import ConfigError
 from radiomics_talent.extraction.journal import clear_journals, read_journals
-from radiomics_talent.extraction.outcome import Failure, Outcome
-from radiomics_talent.extraction.pool import work_through
+from radiomics_talent.extraction.ledger import Ledger, in_cohort_order, settle
+from radiomics_talent.extraction.provenance import now_utc
 from radiomics_talent.extraction.verification import DisagreementError, stop_at_disagreement
+from radiomics_talent.extraction.workers import ClusterError
 from radiomics_talent.features.engine import engine_of
-from radiomics_talent.findings import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from radiomics_talent.cohort.manifest import CohortTable, Lesion
     from radiomics_talent.cohort.review import Excluded
+    from radiomics_talent.errors import ExtractionError
     from radiomics_talent.extraction.interrupts import Interrupts
-    from radiomics_talent.extraction.pool import Work
+    from radiomics_talent.extraction.outcome import Failure, Outcome
     from radiomics_talent.extraction.worker import ScanTask
+    from radiomics_talent.extraction.workers import Work, Workers
+    from radiomics_talent.findings import Finding
 
 _LOG = logging.getLogger(__name__)
 SHORTEST_TIMEOUT_S, LONGEST_TIMEOUT_S = 0.001, 31_536_000
 """Time limits that the kernel's timer can be set to and that mean something."""
+MOST_SCANS_SORTED = 10_000
+"""A larger cohort is worked on in its own order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +61,12 @@ class Worked:
 
     Attributes
     ----------
-    ordered : list of (Lesion, Outcome)
-        Every lesion, in the order of the cohort; what was never begun is a failure.
-    cohort_findings : tuple of Finding
-        About the cohort table as a whole.
+    cohort : CohortTable
+        The lesions.
+    ledger : Ledger
+        Their outcomes, counted and settled.
+    excluded : tuple of Excluded
+        What a review took out of the cohort.
     started : str
         When the work began (UTC).
     seconds : float
@@ -68,39 +75,38 @@ class Worked:
         What ended the work before its end.
     """
 
-    ordered: list[tuple[Lesion, Outcome]]
-    cohort_findings: tuple[Finding, ...]
+    cohort: CohortTable
+    ledger: Ledger
+    excluded: tuple[Excluded, ...]
     started: str
     seconds: float
-    stopped: KeyboardInterrupt | DisagreementError | None
+    stopped: KeyboardInterrupt | ExtractionError | None
 
-    @property
-    def failures(self) -> tuple[Failure, ...]:
-        """Lesions without a result."""
-        return tuple(o.failure for _, o in self.ordered if o.failure is not None)
+    def outcomes(self) -> Iterator[tuple[Lesion, Outcome]]:
+        """Yield every lesion with what came of it, in the order of the cohort; what was never begun is a failure."""
+        return in_cohort_order(self.cohort, self.ledger, self.excluded)
+
+    def failures(self) -> Iterator[Failure]:
+        """Yield the lesions without a result."""
+        return (o.failure for _, o in self.outcomes() if o.failure is not None)
 
     @property
     def n_warnings(self) -> int:
         """Findings of level warning about the cohort and its lesions."""
-        findings = (*self.cohort_findings, *(f for _, o in self.ordered for f in o.findings))
-        return sum(f.level == "warning" for f in findings)
-
-    @property
-    def peak_mib(self) -> float:
-        """Largest memory of a process that worked."""
-        return max((o.peak_mib for _, o in self.ordered), default=0.0)
+        return self.ledger.n_warnings + sum(f.level == "warning" for f in self.cohort.findings)
 
 
+@contextmanager
 def work_on_cohort(
     cohort: CohortTable,
     blank: ScanTask,
     work: Work,
     *,
-    jobs: int,
+    workers: Workers,
     noted: Interrupts,
     progress: Callable[[Progress], None] | None = None,
     excluded: Sequence[Excluded] | None = None,
-) -> Worked:
+) -> Iterator[Worked]:
     """Do the work of every scan of a cohort, in processes that may die, until all is done or Ctrl-C comes.
 
     Parameters
@@ -111,8 +117,8 @@ def work_on_cohort(
         A task without lesions: settings, run folder, time limit.
     work : callable
         What to do with a task, importable by a worker.
-    jobs : int
-        Processors to use.
+    workers : Workers
+        Where to do it.
     noted : Interrupts
         Of the run: from the end of the work on, Ctrl-C only counts.
     progress : callable, optional
@@ -120,54 +126,46 @@ def work_on_cohort(
     excluded : sequence of Excluded, optional
         What a review took out of the cohort: lesions without a verdict that counts are failures in their places.
 
-    Returns
-    -------
+    Yields
+    ------
     Worked
-        Also after Ctrl-C, or when the engines disagree.
+        Also after Ctrl-C, when the engines disagree, or when a cluster is lost. It can be read in the block alone.
     """
     started, clock = now_utc(), time.monotonic()
-    tasks = scan_tasks(cohort, blank, jobs)
-    _LOG.info(
-        "%d lesions of %d scans, %d jobs, settings %s", len(cohort.lesions), len(tasks), jobs, blank.settings.hash
-    )
+    tasks = scan_tasks(cohort, blank, workers.jobs)
+    _LOG.info("%d lesions of %d scans, %s, settings %s", len(cohort.lesions), len(tasks), workers, blank.settings.hash)
     for finding in cohort.findings:
         _log_finding("cohort", finding)
     suspects = {mark.lesion for mark in read_journals(blank.folder.journal)}
     clear_journals(blank.folder.journal)
-    outcomes: dict[tuple[int, int], Outcome] = {}
+    with Ledger() as ledger:
 
-    def deliver(batch: tuple[Outcome, ...]) -> None:
-        for outcome in batch:
-            outcomes[outcome.row, outcome.part] = outcome
-            _log_outcome(outcome)
-        tell(())
-        stop_at_disagreement(batch)
+        def deliver(batch: tuple[Outcome, ...]) -> None:
+            for outcome in batch:
+                ledger.add(outcome)
+                _log_outcome(outcome)
+            tell(())
+            stop_at_disagreement(batch)
 
-    def tell(in_work: Sequence[int]) -> None:
-        # Wanted at the end, and imported while workers work: it takes a third of a second.
-        import_module("radiomics_talent.features.table")
-        if progress is not None:
-            done = len({row for row, _ in outcomes}) + sum(in_work)
-            failed = sum(o.failure is not None for o in outcomes.values())
-            resumed = sum(o.resumed for o in outcomes.values())
-            progress(Progress(done, len(cohort.lesions), failed, resumed, time.monotonic() - clock))
+        def tell(in_work: Sequence[int]) -> None:
+            # Wanted at the end, and imported while workers work: it takes a third of a second.
+            import_module("radiomics_talent.features.table")
+            if progress is not None:
+                done, total = ledger.n_rows + sum(in_work), len(cohort.lesions)
+                progress(Progress(done, total, ledger.n_failed, ledger.n_resumed, time.monotonic() - clock))
 
-    stopped: KeyboardInterrupt | DisagreementError | None = None
-    try:
-        work_through(tasks, work, jobs=jobs, deliver=deliver, tell=tell, suspects=suspects)
-        noted.hold()
-    except KeyboardInterrupt as interrupt:
-        noted.hold()
-        stopped = interrupt
-        _LOG.warning("interrupted")
-    except DisagreementError as disagreement:
-        noted.hold()
-        stopped = disagreement
-    clear_journals(blank.folder.journal)
-    ordered = with_unreviewed(in_cohort_order(cohort, outcomes), excluded or ())
-    for failure in (o.failure for _, o in ordered if o.failure is not None and o.failure.stage == "review"):
-        _LOG.error("row %d, %s: failed (review): %s", failure.row, failure.lesion_id, failure.sentence)
-    return Worked(ordered, cohort.findings, started, time.monotonic() - clock, stopped)
+        stopped: KeyboardInterrupt | ExtractionError | None = None
+        try:
+            workers.work_through(tasks, work, deliver=deliver, tell=tell, suspects=suspects)
+            noted.hold()
+        except (KeyboardInterrupt, DisagreementError, ClusterError) as ended:
+            noted.hold()
+            stopped = ended
+            if isinstance(ended, KeyboardInterrupt):
+                _LOG.warning("interrupted")
+        clear_journals(blank.folder.journal)
+        settle(cohort, ledger, excluded or ())
+        yield Worked(cohort, ledger, tuple(excluded or ()), started, time.monotonic() - clock, stopped)
 
 
 def check_arguments(jobs: int, timeout_s: float | None) -> None:
@@ -187,72 +185,59 @@ def check_arguments(jobs: int, timeout_s: float | None) -> None:
         )
 
 
-def scan_tasks(cohort: CohortTable, blank: ScanTask, jobs: int) -> list[ScanTask]:
-    """Return one task a scan, the largest (bytes of its files times lesions) first; few scans share the jobs out."""
+class ScanTasks(Sequence["ScanTask"]):
+    """One task a scan, made when it is asked for: a cohort may have a million of them.
+
+    Parameters
+    ----------
+    scans : sequence of tuple of Lesion
+        The lesions of each scan.
+    order : sequence of int
+        The order in which the scans are to begin.
+    blank : ScanTask
+        A task without lesions.
+    threads : int
+        Threads for each scan, as far as it has lesions.
+    """
+
+    def __init__(
+        self, scans: Sequence[tuple[Lesion, ...]], order: Sequence[int], blank: ScanTask, threads: int
+    ) -> None:
+        self._scans, self._order, self._blank, self._threads = scans, order, blank, threads
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, index: int) -> ScanTask: ...
+    @overload
+    def __getitem__(self, index: slice) -> ScanTasks: ...
+    def __getitem__(self, index: int | slice) -> ScanTask | ScanTasks:
+        if isinstance(index, slice):
+            return ScanTasks(self._scans, self._order[index], self._blank, self._threads)
+        lesions = self._scans[self._order[index]]
+        return replace(
+            self._blank,
+            lesions=lesions,
+            threads=min(self._threads, len(lesions)),
+            verified_rows=self._blank.verified_rows & {lesion.row for lesion in lesions},
+        )
+
+
+def scan_tasks(cohort: CohortTable, blank: ScanTask, jobs: int) -> ScanTasks:
+    """Return one task a scan; few scans share the jobs out, and the largest (bytes times lesions) begin first.
+
+    With more than `MOST_SCANS_SORTED` scans none is so large that the end would wait for it, and asking a network disk
+    for the size of every file would take long: they begin in the order of the cohort.
+    """
     scans = cohort.scans()
     # Only the native engine lets go of Python's lock; PyRadiomics would gain nothing from threads.
     threads = max(1, jobs // max(1, len(scans))) if engine_of(blank.settings) == "native" else 1
-    tasks = [replace(blank, lesions=lesions, threads=min(threads, len(lesions))) for lesions in scans]
-    return sorted(tasks, key=lambda t: (-_bytes(t.lesions[0].image) * len(t.lesions), t.lesions[0].row))
-
-
-def in_cohort_order(cohort: CohortTable, outcomes: dict[tuple[int, int], Outcome]) -> list[tuple[Lesion, Outcome]]:
-    """Return every lesion with its outcome in the order of the cohort; what was never begun is a failure."""
-    parts: dict[int, list[Outcome]] = {}
-    for (row, _), outcome in sorted(outcomes.items(), key=lambda item: item[0]):
-        parts.setdefault(row, []).append(outcome)
-    ordered: list[tuple[Lesion, Outcome]] = []
-    seen: dict[str, int] = {}
-    for lesion in cohort.lesions:
-        for outcome in parts.get(lesion.row) or [_not_run(lesion)]:
-            key = f"{lesion.patient_id}/{outcome.lesion_id}"
-            first = seen.setdefault(key, lesion.row)
-            ordered.append((lesion, outcome if first == lesion.row else _name_taken(lesion, outcome, first)))
-    return _with_duplicates_told(ordered)
-
-
-def with_unreviewed(
-    ordered: Sequence[tuple[Lesion, Outcome]], excluded: Sequence[Excluded]
-) -> list[tuple[Lesion, Outcome]]:
-    """Put the lesions that a review left without a verdict in their places, as failures."""
-    more = []
-    for one in (x for x in excluded if x.reason != "rejected"):
-        lesion = one.lesion
-        failure = Failure(lesion.row, lesion.patient_id, lesion.lesion_id, "review", one.sentence)
-        more.append((lesion, Outcome(lesion.row, 0, lesion.lesion_id, failure=failure)))
-    # Rows count up through a cohort, and the sort keeps the parts of a lesion as they are.
-    return sorted([*ordered, *more], key=lambda pair: pair[0].row) if more else list(ordered)
-
-
-def _not_run(lesion: Lesion) -> Outcome:
-    sentence = "the run was stopped before this lesion; repeat the command to go on"
-    failure = Failure(lesion.row, lesion.patient_id, lesion.lesion_id, "not-run", sentence)
-    return Outcome(lesion.row, 0, lesion.lesion_id, failure=failure)
-
-
-def _name_taken(lesion: Lesion, outcome: Outcome, first: int) -> Outcome:
-    sentence = f"splitting into parts gives lesion_id {outcome.lesion_id}, which row {first} has too; rename one"
-    failure = Failure(lesion.row, lesion.patient_id, outcome.lesion_id, "mask", sentence)
-    return replace(outcome, shard=None, versions=(), resumed=False, failure=failure)
-
-
-def _with_duplicates_told(ordered: list[tuple[Lesion, Outcome]]) -> list[tuple[Lesion, Outcome]]:
-    first: dict[tuple[str, str], str] = {}
-    told: list[tuple[Lesion, Outcome]] = []
-    for lesion, outcome in ordered:
-        found = outcome
-        kept = outcome.shard or next(iter(outcome.versions), None)
-        if kept is not None:
-            name = f"{lesion.patient_id}/{outcome.lesion_id}"
-            other = first.setdefault((kept.image_sha256, kept.mask_sha256), name)
-            known = {f.code for f in outcome.findings}
-            if other != name and "lesion-duplicate" not in known:
-                sentence = f"the lesion has the very voxels of {other}; remove one of the rows"
-                duplicate = Finding("lesion-duplicate", sentence, where=name)
-                _LOG.warning("%s", duplicate)
-                found = replace(outcome, findings=(*outcome.findings, duplicate))
-        told.append((lesion, found))
-    return told
+    order: Sequence[int] = range(len(scans))
+    if len(scans) <= MOST_SCANS_SORTED:
+        sizes = [(-_bytes(lesions[0].image) * len(lesions), lesions[0].row) for lesions in scans]
+        order = sorted(order, key=sizes.__getitem__)
+    return ScanTasks(scans, order, blank, threads)
 
 
 @lru_cache(maxsize=4096)
@@ -273,10 +258,10 @@ def _log_outcome(outcome: Outcome) -> None:
         _log_finding(name, finding)
     if outcome.failure is not None:
         _LOG.error("%s: failed (%s): %s", name, outcome.failure.stage, outcome.failure.sentence)
-    elif outcome.shard is not None:
-        for warning in outcome.shard.warnings:
+    elif outcome.kept is not None:
+        for warning in outcome.kept.warnings:
             _LOG.debug("%s: %s", name, warning)
-        _LOG.debug("%s: %s %s", name, "resumed" if outcome.resumed else "computed", outcome.shard.timings)
+        _LOG.debug("%s: %s %s", name, "resumed" if outcome.resumed else "computed", outcome.kept.timings)
     for versions in outcome.versions:
         for text in (*versions.warnings, *(f"{n}: {why}" for n, why in versions.left_out.items())):
             _LOG.debug("%s, %s: %s", name, versions.chain, text)
@@ -315,8 +300,3 @@ def logged_to(path: Path) -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         handler.close()
-
-
-def now_utc() -> str:
-    """Return the time, to the second, as ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -45,11 +46,52 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
-    """The result of one lesion as it is kept in the run folder, under the hash of everything it depends on.
+class Kept:
+    """What is told of a result that the run folder keeps; the values stay there until a table is written.
 
     It knows no row, name or path: any row with the same content has the same result.
+
+    Attributes
+    ----------
+    key : str
+        Hash of everything that the result depends on; its name in the run folder.
+    image_sha256, mask_sha256 : str
+        Hashes of the voxels.
+    run_id : str
+        The run that computed it.
+    warnings : tuple of str
+        What the engine remarked.
     """
+
+    key: str
+    image_sha256: str
+    mask_sha256: str
+    run_id: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFeatures(Kept):
+    """What is told of the features of a lesion.
+
+    Attributes
+    ----------
+    columns : str
+        Hash of the features' names: results with the same one have the same columns.
+    timings : dict of str to float
+        Seconds by stage.
+    verification : dict or None
+        Largest relative difference to the other engine and its feature, where that was asked for.
+    """
+
+    columns: str = ""
+    timings: dict[str, float] = field(default_factory=dict)
+    verification: dict[str, float | str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The features of one lesion as they are kept in the run folder."""
 
     key: str
     image_sha256: str
@@ -59,7 +101,39 @@ class Shard:
     warnings: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     verification: dict[str, float | str] | None = None
-    """Largest relative difference to the other engine and its feature, where that was asked for."""
+
+    @property
+    def kept(self) -> KeptFeatures:
+        """What crosses the process border."""
+        return KeptFeatures(
+            self.key,
+            self.image_sha256,
+            self.mask_sha256,
+            self.run_id,
+            self.warnings,
+            hashlib.sha256("\n".join(self.values).encode()).hexdigest()[:32],
+            self.timings,
+            self.verification,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeptVersions(Kept):
+    """What is told of several versions of one lesion.
+
+    Attributes
+    ----------
+    chain : str
+        What the versions have in common.
+    left_out : dict of str to str
+        Number of a version that could not be made to the sentence that says why.
+    seconds : float
+        What the versions took.
+    """
+
+    chain: str = ""
+    left_out: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,17 +143,13 @@ class VersionShard:
     Attributes
     ----------
     key, image_sha256, mask_sha256, run_id, warnings
-        As `Shard` has them; of the lesion as it is.
-    chain : str
-        What the versions have in common.
+        As `Kept` has them; of the lesion as it is.
+    chain, left_out, seconds
+        As `KeptVersions` has them.
     features : tuple of str
         Names.
     values : ndarray of float64
         (version, feature): NaN in a version that could not be made.
-    left_out : dict of str to str
-        Number of such a version to the sentence that says why.
-    seconds : float
-        What the versions took.
     """
 
     key: str
@@ -98,6 +168,20 @@ class VersionShard:
         object.__setattr__(self, "features", tuple(map(sys.intern, self.features)))
         values = np.asarray(self.values, dtype=np.float64).reshape(-1, len(self.features))
         object.__setattr__(self, "values", values)
+
+    @property
+    def kept(self) -> KeptVersions:
+        """What crosses the process border."""
+        return KeptVersions(
+            self.key,
+            self.image_sha256,
+            self.mask_sha256,
+            self.run_id,
+            self.warnings,
+            self.chain,
+            self.left_out,
+            self.seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +216,7 @@ class Outcome:
         0, or the number of the part when the settings split lesions.
     lesion_id : str
         The row's, with ``.<part>`` when split.
-    shard : Shard or None
+    kept : KeptFeatures or None
         The result.
     failure : Failure or None
         The failure.
@@ -142,7 +226,7 @@ class Outcome:
         What was found about scan, mask and lesion.
     forecast : Forecast or None
         What a dry run gives instead of a result.
-    versions : tuple of VersionShard
+    versions : tuple of KeptVersions
         What a run that makes versions of lesions gives instead of a result, chain by chain.
     peak_mib : float
         Largest memory that the worker process has held so far.
@@ -153,11 +237,11 @@ class Outcome:
     row: int
     part: int
     lesion_id: str
-    shard: Shard | None = None
+    kept: KeptFeatures | None = None
     failure: Failure | None = None
     resumed: bool = False
     findings: tuple[Finding, ...] = ()
     forecast: Forecast | None = None
-    versions: tuple[VersionShard, ...] = ()
+    versions: tuple[KeptVersions, ...] = ()
     peak_mib: float = 0.0
     log: tuple[str, ...] = ()

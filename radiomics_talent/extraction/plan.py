@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import tempfile
-import time
+from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import SimpleITK as sitk
 
-from radiomics_talent.extraction.cohort_work import Progress, check_arguments, in_cohort_order, scan_tasks
+from radiomics_talent.extraction.cohort_work import check_arguments, scan_tasks, work_on_cohort
+from radiomics_talent.extraction.interrupts import interrupts
 from radiomics_talent.extraction.outcome import Failure, Forecast, Outcome
-from radiomics_talent.extraction.pool import work_through
+from radiomics_talent.extraction.pool import LocalWorkers
 from radiomics_talent.extraction.store import RunFolder
 from radiomics_talent.extraction.worker import ScanHash, ScanTask, walk_scan
 from radiomics_talent.features import engine
@@ -22,10 +23,12 @@ from radiomics_talent.features.engine import MOST_GREY_LEVELS
 from radiomics_talent.findings import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from radiomics_talent.cohort.case import Case
-    from radiomics_talent.cohort.manifest import CohortTable, Lesion
+    from radiomics_talent.cohort.manifest import CohortTable
+    from radiomics_talent.cohort.review import Excluded
+    from radiomics_talent.extraction.cohort_work import Progress, Worked
     from radiomics_talent.features.engine import Prepared
     from radiomics_talent.settings import ExtractionSettings
 
@@ -88,8 +91,8 @@ class Plan:
 
     Attributes
     ----------
-    lesions : tuple of (Lesion, Outcome)
-        In the order of the cohort; each outcome holds a forecast or a failure, and findings.
+    worked : Worked
+        Every lesion with an outcome that holds a forecast or a failure, and findings.
     jobs : int
         Worker processes.
     seconds : float
@@ -98,17 +101,13 @@ class Plan:
         Estimated memory of the largest worker.
     """
 
-    lesions: tuple[tuple[Lesion, Outcome], ...]
+    worked: Worked
     jobs: int
     seconds: float
     peak_mib: float
 
-    @property
-    def failures(self) -> tuple[Failure, ...]:
-        """Lesions that would fail."""
-        return tuple(o.failure for _, o in self.lesions if o.failure is not None)
 
-
+@contextmanager
 def plan_extraction(
     cohort: CohortTable,
     settings: ExtractionSettings,
@@ -116,47 +115,39 @@ def plan_extraction(
     jobs: int = 1,
     timeout_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Plan:
+    excluded: Sequence[Excluded] | None = None,
+) -> Iterator[Plan]:
     """Read every scan and mask, prepare and filter every lesion, and foretell grey levels, memory and time.
 
     Parameters are those of `run_extraction`; nothing is written.
 
-    Returns
-    -------
+    Yields
+    ------
     Plan
-        With a forecast or a failure for every lesion.
+        With a forecast or a failure for every lesion. It can be read in the block alone.
     """
     check_arguments(jobs, timeout_s)
     engine.make_ready(settings)
-    outcomes: dict[tuple[int, int], Outcome] = {}
-    clock = time.monotonic()
-
-    def deliver(batch: tuple[Outcome, ...]) -> None:
-        outcomes.update({(o.row, o.part): o for o in batch})
-        tell([])
-
-    def tell(in_work: object) -> None:
-        if progress is not None:
-            done = len({row for row, _ in outcomes}) + sum(in_work)  # type: ignore[call-overload]
-            failed = sum(o.failure is not None for o in outcomes.values())
-            progress(Progress(done, len(cohort.lesions), failed, 0, time.monotonic() - clock))
-
-    with _no_folder() as folder:
-        tasks = scan_tasks(cohort, ScanTask((), settings, folder, timeout_s=timeout_s, is_rehearsal=True), jobs)
-        work_through(tasks, forecast_scan, jobs=jobs, deliver=deliver, tell=tell)
-    ordered = tuple(in_cohort_order(cohort, outcomes))
-    forecasts = [o.forecast for _, o in ordered if o.forecast is not None]
-    reading = time.monotonic() - clock
-    seconds = dict.fromkeys((lesion.row for lesion in cohort.lesions), 0.0)
-    for lesion, outcome in ordered:
-        seconds[lesion.row] += outcome.forecast.seconds if outcome.forecast is not None else 0.0
-    return Plan(
-        lesions=ordered,
-        jobs=jobs,
-        # Reading, preparing and filtering were done just now, on as many processes: that part is measured.
-        seconds=reading + _busiest((sum(seconds[lesion.row] for lesion in task.lesions) for task in tasks), jobs),
-        peak_mib=max((f.peak_mib for f in forecasts), default=0.0),
-    )
+    with _no_folder() as folder, interrupts() as noted:
+        blank = ScanTask((), settings, folder, timeout_s=timeout_s, is_rehearsal=True)
+        workers = LocalWorkers(jobs)
+        with work_on_cohort(
+            cohort, blank, forecast_scan, workers=workers, noted=noted, progress=progress, excluded=excluded
+        ) as worked:
+            if worked.stopped is not None:
+                raise worked.stopped
+            noted.release()
+            seconds, peak_mib = array("d"), 0.0
+            for lesion, outcome in worked.outcomes():
+                if outcome.forecast is not None:
+                    peak_mib = max(peak_mib, outcome.forecast.peak_mib)
+                    seconds.extend([0.0] * (lesion.row + 1 - len(seconds)))
+                    seconds[lesion.row] += outcome.forecast.seconds
+            seconds.extend([0.0] * (max((lesion.row for lesion in cohort.lesions), default=0) + 1 - len(seconds)))
+            tasks = scan_tasks(cohort, blank, jobs)
+            busiest = _busiest((sum(seconds[lesion.row] for lesion in task.lesions) for task in tasks), jobs)
+            # Reading, preparing and filtering were done just now, on as many processes: that part is measured.
+            yield Plan(worked, jobs, worked.seconds + busiest, peak_mib)
 
 
 def forecast_scan(task: ScanTask) -> tuple[Outcome, ...]:

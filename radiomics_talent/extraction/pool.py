@@ -14,7 +14,7 @@ import time
 import warnings
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import SimpleITK as sitk
@@ -26,15 +26,13 @@ from radiomics_talent.extraction.journal import Mark, clear_journals, read_journ
 from radiomics_talent.extraction.outcome import Failure, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from collections.abc import Set as AbstractSet
+    from concurrent.futures import Future
     from pathlib import Path
 
     from radiomics_talent.extraction.worker import ScanTask
-
-    Work = Callable[[ScanTask], tuple[Outcome, ...]]
-    Deliver = Callable[[tuple[Outcome, ...]], None]
-    Tell = Callable[[Sequence[int]], None]
+    from radiomics_talent.extraction.workers import Deliver, Tell, Work
 
 _LOG = logging.getLogger(__name__)
 _ONE_THREAD = (
@@ -47,64 +45,47 @@ _ONE_THREAD = (
 _LOOK_EVERY_S = 0.5
 _PR_SET_PDEATHSIG = 1
 _MOST_SILENT_DEATHS = 3
+_AHEAD = 3
 
 
-def work_through(
-    tasks: Sequence[ScanTask],
-    work: Work,
-    *,
-    jobs: int,
-    deliver: Deliver,
-    tell: Tell,
-    suspects: AbstractSet[str] = frozenset(),
-) -> None:
-    """Do every task; a lesion that kills its worker is delivered as a failure, all others as `work` returns them.
+@dataclass(frozen=True, slots=True)
+class LocalWorkers:
+    """Processes of this machine.
 
-    Parameters
+    Attributes
     ----------
-    tasks : sequence of ScanTask
-        In the order in which they are to begin; all of one run folder and one time limit.
-    work : callable
-        What to do with a task, importable by a worker.
     jobs : int
-        Worker processes. With 1 job or task and no time limit the tasks are a plain loop in this process.
-    deliver : callable
-        Takes outcomes as they come.
-    tell : callable
-        Called now and then with the number of finished lesions of each task in work.
-    suspects : set of str
-        Lesions that were in work when an earlier run died; the plain loop leaves them to a worker.
-
-    Raises
-    ------
-    ExtractionError
-        Workers die before they begin anything.
+        How many. With 1 job or task and no time limit the tasks are a plain loop in this process.
     """
-    if not tasks:
-        return
-    recovery = _Recovery(work, deliver, tell, tasks[0].folder.journal, tasks[0].timeout_s)
-    if min(jobs, len(tasks)) == 1 and tasks[0].timeout_s is None:
-        with _one_thread():
-            for task in tasks:
-                _in_this_process(task, suspects, recovery)
-        return
-    remaining = list(tasks)
-    silent = 0
-    while remaining:
-        workers = min(jobs, len(remaining))
-        remaining = recovery.pool(remaining, workers)
-        marks = recovery.take_marks() if remaining else ()
-        silent = 0 if marks else silent + 1
-        if remaining and silent >= _MOST_SILENT_DEATHS:
-            raise ExtractionError(
-                f"worker processes die before they begin to work; take --jobs 1 --timeout 0 ({tasks[0].details})"
-            )
-        lone = len(marks) == 1 and (workers == 1 or recovery.delivered <= marks[0].since)
-        for mark in marks:
-            remaining = recovery.retry(mark, remaining, was_alone=lone)
+
+    jobs: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.jobs} jobs"
+
+    def work_through(
+        self,
+        tasks: Sequence[ScanTask],
+        work: Work,
+        *,
+        deliver: Deliver,
+        tell: Tell,
+        suspects: AbstractSet[str] = frozenset(),
+    ) -> None:
+        """Do every task, see `radiomics_talent.extraction.workers.Workers`."""
+        if not tasks:
+            return
+        first = tasks[0]
+        recovery = Recovery(work, deliver, tell, Processes(first.folder.journal), first.timeout_s)
+        if min(self.jobs, len(tasks)) == 1 and first.timeout_s is None:
+            with _one_thread():
+                for task in tasks:
+                    _in_this_process(task, suspects, recovery)
+            return
+        work_in_processes(tasks, recovery, self.jobs)
 
 
-def _in_this_process(task: ScanTask, suspects: AbstractSet[str], recovery: _Recovery) -> None:
+def _in_this_process(task: ScanTask, suspects: AbstractSet[str], recovery: Recovery) -> None:
     doubtful = tuple(lesion for lesion in task.lesions if lesion.key in suspects)
     for lesion in doubtful:
         _LOG.warning("row %d was in work when an earlier run died: it gets a process of its own", lesion.row)
@@ -114,51 +95,144 @@ def _in_this_process(task: ScanTask, suspects: AbstractSet[str], recovery: _Reco
         recovery.deliver(recovery.work(replace(task, lesions=rest)))
 
 
-class _Recovery:
-    """The pools of one run: begin them, see them die, find out of what."""
+def work_in_processes(tasks: Sequence[ScanTask], recovery: Recovery, jobs: int) -> None:
+    """Do every task in worker processes, and again what was in work when one of them died.
 
-    def __init__(self, work: Work, deliver: Deliver, tell: Tell, journal: Path, timeout_s: float | None) -> None:
-        self.work, self.deliver, self.tell = work, deliver, tell
-        self.journal, self.timeout_s = journal, timeout_s
-        self.died = self.delivered = 0.0
+    Raises
+    ------
+    ExtractionError
+        Workers die before they begin anything.
+    """
+    queue_ = _Queue(tasks)
+    silent = 0
+    while queue_:
+        workers = min(jobs, len(queue_))
+        if not recovery.pool(queue_, workers):
+            return
+        marks = recovery.take_marks() if queue_ else ()
+        silent = 0 if marks else silent + 1
+        if queue_ and silent >= _MOST_SILENT_DEATHS:
+            raise ExtractionError(
+                f"worker processes die before they begin to work; take --jobs 1 --timeout 0 ({tasks[0].details})"
+            )
+        lone = len(marks) == 1 and (workers == 1 or recovery.delivered <= marks[0].since)
+        for mark in marks:
+            queue_.back = recovery.retry(mark, queue_.back, was_alone=lone)
 
-    def pool(self, tasks: Sequence[ScanTask], jobs: int) -> list[ScanTask]:
-        """Do tasks in a new pool and return those that its death left undone."""
-        undone = dict(enumerate(tasks))
-        # A worker that loky renews because its memory grew is no news to the user.
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-            executor = ProcessPoolExecutor(
+
+class _Queue:
+    """Tasks that have not begun: those that came back from a pool that died, then the others."""
+
+    def __init__(self, tasks: Sequence[ScanTask]) -> None:
+        self.back: list[ScanTask] = []
+        self._tasks, self._next = tasks, 0
+
+    def __len__(self) -> int:
+        return len(self.back) + len(self._tasks) - self._next
+
+    def take(self) -> ScanTask:
+        if self.back:
+            return self.back.pop(0)
+        self._next += 1
+        return self._tasks[self._next - 1]
+
+
+class Processes:
+    """The worker processes of a run: begun when they are wanted, all gone when one of them has died.
+
+    Parameters
+    ----------
+    journal : Path
+        Where workers write down what they do.
+    keep_s : float, optional
+        How long they wait for more work after a pool has ended; by default not at all.
+    """
+
+    def __init__(self, journal: Path, keep_s: float | None = None) -> None:
+        self.journal, self.keep_s = journal, keep_s
+        self._executor: ProcessPoolExecutor | None = None
+
+    def begin(self, jobs: int) -> ProcessPoolExecutor:
+        """Return a pool of `jobs` processes."""
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
                 jobs,
+                timeout=self.keep_s,
                 initializer=_begin_worker,
                 initargs=(str(self.journal), os.getpid()),
                 env=dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONFAULTHANDLER": ""},
             )
+        return self._executor
+
+    def end(self, *, is_done: bool) -> None:
+        """Let a pool go whose work is done, or kill it."""
+        if self._executor is None or (is_done and self.keep_s is not None):
+            return
+        executor, self._executor = self._executor, None
+        if not is_done:
+            _forget_queued(executor)
+        executor.shutdown(wait=True, kill_workers=not is_done)
+
+
+class Recovery:
+    """The pools of one run: begin them, see them die, find out of what.
+
+    Parameters
+    ----------
+    work, deliver, tell : callable
+        As `radiomics_talent.extraction.workers.Workers` has them.
+    processes : Processes
+        Who does the work.
+    timeout_s : float or None
+        Time limit of the tasks.
+    """
+
+    def __init__(self, work: Work, deliver: Deliver, tell: Tell, processes: Processes, timeout_s: float | None) -> None:
+        self.work, self.deliver, self.tell = work, deliver, tell
+        self.processes, self.journal, self.timeout_s = processes, processes.journal, timeout_s
+        self.died = self.delivered = 0.0
+
+    def pool(self, tasks: _Queue, jobs: int) -> bool:
+        """Do tasks in a pool; return whether it died, with what it left undone back in the queue."""
+        in_work: dict[Future[tuple[Outcome, ...]], ScanTask] = {}
+        # A worker that loky renews because its memory grew is no news to the user.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
+            broken = False
             try:
-                with _interrupts_held():
-                    futures = {executor.submit(self.work, task): n for n, task in undone.items()}
-                pending = set(futures)
-                broken = False
-                while pending and not broken:
-                    done, pending = wait(pending, timeout=_LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+                while not broken and (tasks or in_work):
+                    broken = self._fill(in_work, tasks, jobs)
+                    done, _ = wait(in_work, timeout=_LOOK_EVERY_S, return_when=FIRST_COMPLETED)
                     for future in done:
-                        error = future.exception()
-                        if isinstance(error, BrokenProcessPool):
+                        if isinstance(future.exception(), BrokenProcessPool):
                             broken, self.died = True, time.monotonic()
                             continue
                         self.deliver(future.result())
                         self.delivered = time.monotonic()
-                        undone.pop(futures[future])
+                        del in_work[future]
                     self.tell([mark.done for mark in read_journals(self.journal)])
             finally:
-                if undone:
-                    _forget_queued(executor)
-                executor.shutdown(wait=True, kill_workers=bool(undone))
-            for future in pending:
+                self.processes.end(is_done=not broken and not in_work)
+            for future in list(in_work):
                 if future.done() and not future.cancelled() and future.exception() is None:
                     self.deliver(future.result())
-                    undone.pop(futures[future])
-        return list(undone.values())
+                    del in_work[future]
+        tasks.back = [*in_work.values(), *tasks.back]
+        return broken
+
+    def _fill(self, in_work: dict[Future[tuple[Outcome, ...]], ScanTask], tasks: _Queue, jobs: int) -> bool:
+        """Give the pool work for now and next; return whether it has died."""
+        with _interrupts_held():
+            executor = self.processes.begin(jobs)
+            while tasks and len(in_work) < jobs * _AHEAD:
+                task = tasks.take()
+                try:
+                    in_work[executor.submit(self.work, task)] = task
+                except BrokenProcessPool:
+                    self.died = time.monotonic()
+                    tasks.back.insert(0, task)
+                    return True
+        return False
 
     def take_marks(self) -> tuple[Mark, ...]:
         """Return what was in work, and put what workers wrote as they crashed into the log."""
@@ -185,7 +259,7 @@ class _Recovery:
         mark = known
         while True:
             if mark is None:
-                if not self.pool([single], 1):
+                if not self.pool(_Queue([single]), 1):
                     return {row}
                 marks = self.take_marks()
                 mark = marks[0] if marks else Mark(row, 0, "", "features", time.monotonic(), 0)

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
     from radiomics_talent.cohort.manifest import CohortTable, Lesion
     from radiomics_talent.cohort.review import Excluded
+    from radiomics_talent.extraction.cohort_work import Worked
     from radiomics_talent.extraction.outcome import Outcome
+    from radiomics_talent.extraction.workers import Workers
     from radiomics_talent.imaging.lesion_voxels import LesionVoxels
     from radiomics_talent.settings import ExtractionSettings
 
@@ -89,21 +92,33 @@ class RunFacts:
     finished: str
     seconds: float
     jobs: int
+    workers: str
     timeout_s: float | None
     command: tuple[str, ...]
     is_complete: bool
 
+    @classmethod
+    def of(cls, worked: Worked, workers: Workers, timeout_s: float | None, command: Sequence[str]) -> RunFacts:
+        """Return the facts of a run whose work has just ended."""
+        return cls(
+            worked.started,
+            now_utc(),
+            worked.seconds,
+            workers.jobs,
+            str(workers),
+            timeout_s,
+            tuple(command),
+            worked.stopped is None,
+        )
 
-def provenance_record(
-    cohort: CohortTable,
-    settings: ExtractionSettings,
-    facts: RunFacts,
-    outcomes: Sequence[tuple[Lesion, Outcome]],
-    *,
-    out: Path,
-    excluded: Sequence[Excluded] | None = None,
-) -> dict[str, Any]:
-    """Return the content of provenance.json: plain data, without names, and without home directories.
+
+def now_utc() -> str:
+    """Return the time, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def run_record(cohort: CohortTable, settings: ExtractionSettings, facts: RunFacts, *, out: Path) -> dict[str, Any]:
+    """Return what is recorded of a run as a whole: plain data, without names, and without home directories.
 
     Parameters
     ----------
@@ -113,21 +128,9 @@ def provenance_record(
         The settings.
     facts : RunFacts
         Times and arguments.
-    outcomes : sequence of (Lesion, Outcome)
-        In the order of the cohort.
     out : Path
         The run folder, from which paths are counted.
-    excluded : sequence of Excluded, optional
-        Lesions without an acceptance; None where no review was asked for.
     """
-    return run_record(cohort, settings, facts, out=out) | {
-        "excluded_by_review": None if excluded is None else rejection_records(excluded),
-        "lesions": [lesion_record(lesion, outcome, out) for lesion, outcome in outcomes],
-    }
-
-
-def run_record(cohort: CohortTable, settings: ExtractionSettings, facts: RunFacts, *, out: Path) -> dict[str, Any]:
-    """Return what is recorded of a run as a whole; parameters as `provenance_record` has them."""
     return {
         "program": {"radiomics-talent": __version__, "engine": engine_of(settings)},
         "command": [without_home(a) for a in facts.command],
@@ -136,6 +139,7 @@ def run_record(cohort: CohortTable, settings: ExtractionSettings, facts: RunFact
         "seconds": round(facts.seconds, 3),
         "complete": facts.is_complete,
         "jobs": facts.jobs,
+        "workers": facts.workers,
         "timeout_s": facts.timeout_s,
         "versions": versions(settings) | {name: installed_version(name) for name in ALSO_RECORDED},
         "platform": {
@@ -199,16 +203,16 @@ def lesion_record(lesion: Lesion, outcome: Outcome, out: Path) -> dict[str, Any]
         "label": lesion.label,
         "findings": [_finding(f) for f in outcome.findings],
     }
-    if outcome.shard is not None:
-        shard = outcome.shard
+    if outcome.kept is not None:
+        kept = outcome.kept
         record |= {
             "status": "resumed" if outcome.resumed else "computed",
-            "image_sha256": shard.image_sha256,
-            "mask_sha256": shard.mask_sha256,
-            "key": shard.key,
-            "warnings": list(shard.warnings),
-            "verification": shard.verification,
-            "seconds": {name: round(seconds, 6) for name, seconds in shard.timings.items()},
+            "image_sha256": kept.image_sha256,
+            "mask_sha256": kept.mask_sha256,
+            "key": kept.key,
+            "warnings": list(kept.warnings),
+            "verification": kept.verification,
+            "seconds": {name: round(seconds, 6) for name, seconds in kept.timings.items()},
         }
     if outcome.versions:
         first = outcome.versions[0]

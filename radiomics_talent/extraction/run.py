@@ -5,24 +5,42 @@ from __future__ import annotations
 import logging
 import uuid
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from radiomics_talent.extraction.cohort_work import check_arguments, logged_to, now_utc, work_on_cohort
+from radiomics_talent.errors import ExtractionError
+from radiomics_talent.extraction.cohort_work import check_arguments, logged_to, work_on_cohort
+from radiomics_talent.extraction.column_dictionary import COLUMNS, column_rows
 from radiomics_talent.extraction.interrupts import interrupts
-from radiomics_talent.extraction.provenance import RunFacts, provenance_record, versions
-from radiomics_talent.extraction.store import Recipe, open_run, write_outputs
+from radiomics_talent.extraction.outcome import Shard
+from radiomics_talent.extraction.pool import LocalWorkers
+from radiomics_talent.extraction.provenance import RunFacts, lesion_record, rejection_records, run_record, versions
+from radiomics_talent.extraction.store import (
+    EXCLUDED,
+    Recipe,
+    kept_shard,
+    open_run,
+    read_failures,
+    told,
+    write_failures,
+    write_record,
+    write_rejected,
+    write_rows,
+)
 from radiomics_talent.extraction.verification import rows_to_verify
 from radiomics_talent.extraction.worker import ScanTask, extract_scan
 from radiomics_talent.features.engine import make_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from radiomics_talent.cohort.manifest import CohortTable
     from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.cohort_work import Progress, Worked
     from radiomics_talent.extraction.outcome import Failure
+    from radiomics_talent.extraction.store import RunFolder
+    from radiomics_talent.extraction.workers import Workers
     from radiomics_talent.features.table import FeatureTable
     from radiomics_talent.findings import Finding
     from radiomics_talent.settings import ExtractionSettings
@@ -30,24 +48,20 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunResult:
-    """What a run made.
+    """What a run made; table and failures are read from the folder when they are first asked for.
 
     Attributes
     ----------
-    table : FeatureTable
-        Lesions with features, in the order of the cohort.
-    failures : tuple of Failure
-        The others, in the same order.
     out : Path
         The run folder.
-    n_done, n_resumed : int
-        Lesions with features, and how many of them an earlier run had computed.
+    n_features : int
+        Feature columns of the table.
+    n_done, n_failed, n_resumed : int
+        Lesions with features, without, and with those that an earlier run had computed.
     n_warnings : int
         Findings of level warning about lesions and the cohort, whose sentences are in provenance.json.
-    cohort_findings : tuple of Finding
-        What was found about the cohort table as a whole.
     n_verified : int
         Lesions whose features the other engine computed again.
     largest_difference : float
@@ -56,19 +70,46 @@ class RunResult:
         Largest memory of a process that extracted.
     seconds : float
         Wall time.
+    written_ns : int
+        When the table was written, by the clock of its disk.
+    cohort_findings : tuple of Finding
+        What was found about the cohort table as a whole.
     """
 
-    table: FeatureTable
-    failures: tuple[Failure, ...]
     out: Path
+    n_features: int
     n_done: int
+    n_failed: int
     n_resumed: int
     n_warnings: int
     n_verified: int
     largest_difference: float
     peak_mib: float
     seconds: float
+    written_ns: int
     cohort_findings: tuple[Finding, ...] = ()
+
+    @cached_property
+    def table(self) -> FeatureTable:
+        """Lesions with features, in the order of the cohort.
+
+        Raises
+        ------
+        ExtractionError
+            Another run has begun in the folder.
+        """
+        from radiomics_talent.features.dataset import find_features  # noqa: PLC0415  # see `tell`
+        from radiomics_talent.features.table import load_features  # noqa: PLC0415
+
+        found = find_features(self.out)
+        if found is None or found.stat().st_mtime_ns != self.written_ns:
+            raise ExtractionError("another run has begun here: its table is not that of this run", where=str(self.out))
+        return load_features(found)
+
+    @cached_property
+    def failures(self) -> tuple[Failure, ...]:
+        """Lesions without features, in the order of the cohort."""
+        return read_failures(self.out / "failures.csv")
 
 
 def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywords
@@ -77,6 +118,7 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
     out: Path,
     *,
     jobs: int = 1,
+    workers: Workers | None = None,
     timeout_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     save_preprocessed: bool = False,
@@ -98,6 +140,8 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
         Processors to use: one worker process a scan, and with the native engine several threads in each where there
         are fewer scans than jobs. With one worker and no time limit everything happens in this process, so a crash
         in C code ends it; with a time limit even 1 is a worker of its own.
+    workers : Workers, optional
+        Who does the work in place of `jobs` processes of this machine, such as those of a cluster.
     timeout_s : float, optional
         Longest time for reading a scan, and for each lesion; what takes longer fails.
     progress : callable, optional
@@ -125,54 +169,89 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
     RunFolderError
         The folder could not be written any more; repeat the call to go on.
     ExtractionError
-        The engines disagree about a lesion. What was complete by then is in the table; that lesion is a failure.
+        The engines disagree about a lesion, which is then a failure, or a cluster is lost. What was complete by then is
+        in the table.
     KeyboardInterrupt
         After a clean end: what was complete is in the table.
     """
     check_arguments(jobs, timeout_s)
+    workers = workers or LocalWorkers(jobs)
     make_ready(settings, verify=verify > 0)
     with open_run(Path(out), Recipe.of_extraction(settings)) as folder, logged_to(folder.log), interrupts() as noted:
         blank = ScanTask(
             *((), settings, folder, uuid.uuid4().hex, versions(settings), timeout_s, save_preprocessed),
             verified_rows=rows_to_verify(cohort, verify),
         )
-        worked = work_on_cohort(
-            cohort, blank, extract_scan, jobs=jobs, noted=noted, progress=progress, excluded=excluded
-        )
-        stopped = worked.stopped
-        facts = RunFacts(worked.started, now_utc(), worked.seconds, jobs, timeout_s, tuple(command), stopped is None)
-        result = _result(worked, folder.path)
-        record = provenance_record(cohort, settings, facts, worked.ordered, out=folder.path, excluded=excluded)
-        write_outputs(folder, result.table, result.failures, record, settings)
+        with work_on_cohort(
+            cohort, blank, extract_scan, workers=workers, noted=noted, progress=progress, excluded=excluded
+        ) as worked:
+            facts = RunFacts.of(worked, workers, timeout_s, command)
+            record = run_record(cohort, settings, facts, out=folder.path)
+            result = write_run(folder, worked, record, settings, reviewed=excluded is not None)
         _LOG.info(
             "%d lesions with features, %d failed, %.1f s, at most %.0f MiB a process",
-            *(result.n_done, len(result.failures), result.seconds, result.peak_mib),
+            *(result.n_done, result.n_failed, result.seconds, result.peak_mib),
         )
-        if stopped is not None or noted.heard:
-            raise stopped or KeyboardInterrupt
+        if worked.stopped is not None or noted.heard:
+            raise worked.stopped or KeyboardInterrupt
         return result
 
 
-def _result(worked: Worked, out: Path) -> RunResult:
-    from radiomics_talent.features.table import KEY_COLUMNS, FeatureTable  # noqa: PLC0415  # see `tell`
+def write_run(
+    folder: RunFolder, worked: Worked, record: dict[str, Any], settings: ExtractionSettings, *, reviewed: bool
+) -> RunResult:
+    """Write tables, what their columns mean, and provenance, each at once or not at all.
 
-    rows = []
-    for lesion, outcome in worked.ordered:
-        if outcome.shard is not None:
-            keys = {name: getattr(lesion, name) for name in KEY_COLUMNS}
-            rows.append((keys | {"lesion_id": outcome.lesion_id}, outcome.shard.values))
-    shards = [o.shard for _, o in worked.ordered if o.shard is not None]
-    verified = [shard.verification for shard in shards if shard.verification is not None]
+    Raises
+    ------
+    RunFolderError
+        The folder cannot be written any more.
+    """
+    from radiomics_talent.features.dataset import write_features  # noqa: PLC0415  # see `tell`
+
+    out, ledger = folder.path, worked.ledger
+    features = _feature_names(folder, worked)
+    excluded = worked.excluded if reviewed else None
+    record = record | {"excluded_by_review": None if excluded is None else rejection_records(excluded)}
+    with told(folder):
+        write_failures(out / "failures.csv", worked.failures())
+        if excluded is not None:
+            write_rejected(out / EXCLUDED, excluded)
+        lesions = (lesion_record(lesion, outcome, out) for lesion, outcome in worked.outcomes())
+        write_record(out / "provenance.json", record, lesions)
+        write_rows(out / "features_dictionary.csv", COLUMNS, column_rows(features, settings))
+        written = write_features(out, _rows(folder, worked), features, ledger.n_done)
     return RunResult(
-        table=FeatureTable.from_rows(rows),
-        failures=worked.failures,
         out=out,
-        n_done=len(rows),
-        n_resumed=sum(o.resumed for _, o in worked.ordered),
+        n_features=len(features),
+        n_done=ledger.n_done,
+        n_failed=ledger.n_failed,
+        n_resumed=ledger.n_resumed,
         n_warnings=worked.n_warnings,
-        n_verified=len(verified),
-        largest_difference=max((float(v["largest"]) for v in verified), default=0.0),
-        peak_mib=worked.peak_mib,
+        n_verified=ledger.n_verified,
+        largest_difference=ledger.largest_difference,
+        peak_mib=ledger.peak_mib,
         seconds=worked.seconds,
-        cohort_findings=worked.cohort_findings,
+        written_ns=written.stat().st_mtime_ns,
+        cohort_findings=worked.cohort.findings,
     )
+
+
+def _feature_names(folder: RunFolder, worked: Worked) -> tuple[str, ...]:
+    """Return the columns in the order in which the lesions bring them; of lesions with the same ones, one is read."""
+    known: set[str] = set()
+    names: dict[str, None] = {}
+    for _, outcome in worked.outcomes():
+        if outcome.kept is not None and outcome.kept.columns not in known:
+            known.add(outcome.kept.columns)
+            names |= dict.fromkeys(kept_shard(folder, outcome.kept.key, Shard).values)
+    return tuple(names)
+
+
+def _rows(folder: RunFolder, worked: Worked) -> Iterator[tuple[dict[str, object], dict[str, float]]]:
+    from radiomics_talent.features.table import KEY_COLUMNS  # noqa: PLC0415  # see `tell`
+
+    for lesion, outcome in worked.outcomes():
+        if outcome.kept is not None:
+            keys = {name: getattr(lesion, name) for name in KEY_COLUMNS}
+            yield keys | {"lesion_id": outcome.lesion_id}, kept_shard(folder, outcome.kept.key, Shard).values

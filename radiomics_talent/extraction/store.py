@@ -3,6 +3,7 @@
 ::
 
     RUN/features.parquet  features.csv  features_dictionary.csv  failures.csv  provenance.json  log.txt
+    RUN/features/           in place of the first two: the table of more than 10,000 lesions, in parts
     RUN/excluded.csv        lesions that a review rejected; with --reviewed only
     RUN/shards/<key>.json   one result, under the hash of everything that it depends on
     RUN/run.json            settings and versions that every shard of this folder was made with
@@ -20,24 +21,25 @@ import fcntl
 import hashlib
 import json
 import logging
+import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from textwrap import indent
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from radiomics_talent.errors import ConfigError, ExtractionError
-from radiomics_talent.extraction.column_dictionary import COLUMNS, column_rows
 from radiomics_talent.extraction.outcome import Failure
-from radiomics_talent.extraction.provenance import different_keys, versions
-from radiomics_talent.features.cells import escape_cell
+from radiomics_talent.extraction.provenance import different_keys, rejection_records, versions
+from radiomics_talent.features.cells import escape_cell, unescape_cell
 from radiomics_talent.features.whole_files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.outcome import Shard, VersionShard
-    from radiomics_talent.features.table import FeatureTable
     from radiomics_talent.settings import ExtractionSettings
 
     AnyShard = Shard | VersionShard
@@ -51,6 +53,8 @@ class RunFolderError(ExtractionError):
 
 OUTPUTS = ("features.parquet", "features.csv", "features_dictionary.csv", "failures.csv", "provenance.json")
 """What a finished run leaves behind; absent while one is under way, so that nobody takes old values for new."""
+PARTS = "features"
+"""What a finished run of very many lesions leaves behind in place of the first two."""
 EXCLUDED = "excluded.csv"
 """What a finished run of reviewed lesions leaves behind, too."""
 S = TypeVar("S", bound="AnyShard")
@@ -111,7 +115,7 @@ class Recipe:
     @classmethod
     def of_extraction(cls, settings: ExtractionSettings) -> Recipe:
         """Return the recipe of ``extract``."""
-        outputs = (*OUTPUTS, EXCLUDED)
+        outputs = (*OUTPUTS, PARTS, EXCLUDED)
         return cls("extract", settings.canonical(), settings.hash, versions(settings), outputs)
 
 
@@ -174,40 +178,62 @@ def read_shard(folder: RunFolder, key: str, kind: type[S]) -> S | None:
     return kind(**data) if data["key"] == key else None
 
 
-def write_outputs(
-    folder: RunFolder,
-    table: FeatureTable,
-    failures: Sequence[Failure],
-    provenance: dict[str, Any],
-    settings: ExtractionSettings,
-) -> None:
-    """Write tables, what their columns mean, and provenance, each at once or not at all.
+def kept_shard(folder: RunFolder, key: str, kind: type[S]) -> S:
+    """Return a result that this run has computed or found.
 
     Raises
     ------
     RunFolderError
-        The folder cannot be written any more.
+        It is gone, or was damaged meanwhile.
     """
-    with told(folder):
-        write_failures(folder.path / "failures.csv", failures)
-        if (rejected := provenance.get("excluded_by_review")) is not None:
-            rows = [[one[name] for name in _EXCLUDED_COLUMNS] for one in rejected]
-            write_rows(folder.path / EXCLUDED, _EXCLUDED_COLUMNS, rows)
-        write_record(folder.path / "provenance.json", provenance)
-        write_rows(folder.path / "features_dictionary.csv", COLUMNS, column_rows(table.features, settings))
-        table.write(folder.path)
+    shard = read_shard(folder, key, kind)
+    if shard is None:
+        raise RunFolderError(
+            "a result that was kept there cannot be read any more; repeat the command: it is computed again",
+            where=str(folder.path),
+        )
+    return shard
 
 
-def write_failures(path: Path, failures: Sequence[Failure]) -> None:
+def write_failures(path: Path, failures: Iterable[Failure]) -> None:
     """Write a table of failures, whole or not at all."""
     names = [f.name for f in fields(Failure)]
-    write_rows(path, names, [[getattr(f, name) for name in names] for f in failures])
+    write_rows(path, names, ([getattr(f, name) for name in names] for f in failures))
 
 
-def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write plain data as JSON, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def read_failures(path: Path) -> tuple[Failure, ...]:
+    """Read what `write_failures` wrote."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    cells = [{name: unescape_cell(cell) for name, cell in row.items()} for row in rows]
+    return tuple(Failure(**row | {"row": int(row["row"])}) for row in cells)  # type: ignore[arg-type]
+
+
+def write_record(path: Path, record: Mapping[str, Any], lesions: Iterable[Mapping[str, Any]] | None = None) -> None:
+    """Write plain data as JSON, whole or not at all; `lesions`, if given, are its last entry."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines([_as_json(record)] if lesions is None else json_pieces(record, lesions))
+        file.write("\n")
+
+
+def json_pieces(record: Mapping[str, Any], lesions: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the text of a JSON object whose last entry are `lesions`, taken one after the other."""
+    yield _as_json(record).removesuffix("\n}") + ',\n "lesions": ['
+    end = "]\n}"
+    for number, lesion in enumerate(lesions):
+        yield ("," if number else "") + "\n" + indent(_as_json(lesion), "  ")
+        end = "\n ]\n}"
+    yield end
+
+
+def _as_json(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, indent=1, ensure_ascii=False)
+
+
+def write_rejected(path: Path, excluded: Sequence[Excluded]) -> None:
+    """Write the table of lesions that a review rejected, whole or not at all."""
+    rows = [[one[name] for name in _EXCLUDED_COLUMNS] for one in rejection_records(excluded)]
+    write_rows(path, _EXCLUDED_COLUMNS, rows)
 
 
 def write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -273,9 +299,16 @@ def _prepare(folder: RunFolder, recipe: Recipe) -> None:
     for part in (folder.shards, folder.journal):
         part.mkdir(exist_ok=True)
     for leftover in (*folder.path.glob(".tmp-*"), *folder.shards.glob(".tmp-*"), *folder.preprocessed.glob("*/.tmp-*")):
-        leftover.unlink(missing_ok=True)
+        _remove(leftover)
     for name in recipe.outputs:
-        (folder.path / name).unlink(missing_ok=True)
+        _remove(folder.path / name)
+
+
+def _remove(output: Path) -> None:
+    if output.is_dir() and not output.is_symlink():
+        shutil.rmtree(output)
+    else:
+        output.unlink(missing_ok=True)
 
 
 def _read_record(path: Path) -> dict[str, Any]:

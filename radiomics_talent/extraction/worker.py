@@ -310,7 +310,7 @@ def _extracted(task: ScanTask, case: Case, hashed: ScanHash) -> Outcome:
         shard = replace(shard, verification={"largest": verification.largest, "feature": verification.worst})
         write_shard(task.folder, shard)
     resumed = shard.run_id != task.run_id
-    return Outcome(lesion.row, 0, lesion.lesion_id, shard=shard, resumed=resumed, peak_mib=peak_mib())
+    return Outcome(lesion.row, 0, lesion.lesion_id, kept=shard.kept, resumed=resumed, peak_mib=peak_mib())
 
 
 def peak_mib() -> float:

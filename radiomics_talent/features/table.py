@@ -20,7 +20,7 @@ from radiomics_talent.features.cells import escape_cell, unescape_cell
 from radiomics_talent.features.whole_files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 KEY_COLUMNS = (
     "patient_id",
@@ -80,14 +80,16 @@ class FeatureTable:
         return len(self.frame)
 
     @classmethod
-    def from_rows(cls, rows: Iterable[tuple[Mapping[str, object], Mapping[str, float]]]) -> FeatureTable:
+    def from_rows(
+        cls, rows: Iterable[tuple[Mapping[str, object], Mapping[str, float]]], features: Sequence[str] | None = None
+    ) -> FeatureTable:
         """Build a table from (key columns, features) of each lesion.
 
-        A feature that one lesion has and another lacks is NaN for the latter; columns stand in the order in
-        which features are first met.
+        A feature that one lesion has and another lacks is NaN for the latter; columns are `features`, or stand in the
+        order in which features are first met.
         """
         pairs = list(rows)
-        names = dict.fromkeys(name for _, features in pairs for name in features)
+        names = dict.fromkeys(name for _, values in pairs for name in values) if features is None else features
         keys = {c: _key_column(c, [k.get(c) for k, _ in pairs]) for c in KEY_COLUMNS}
         values = {n: np.array([f.get(n, math.nan) for _, f in pairs], dtype=np.float64) for n in names}
         return cls(pd.DataFrame({**keys, **values}))
@@ -110,11 +112,14 @@ class FeatureTable:
         Text that a spreadsheet program would take for a formula gets a leading apostrophe, which `load_features`
         removes.
         """
-        columns = [self._texts(c) for c in self.frame.columns]
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.frame.columns)
-            writer.writerows(zip(*columns, strict=True))
+            writer.writerows(self.cells())
+
+    def cells(self) -> Iterator[tuple[str, ...]]:
+        """Yield the rows of the CSV: the shortest decimals that give back the very same numbers."""
+        return zip(*(self._texts(c) for c in self.frame.columns), strict=True)
 
     def _texts(self, column: str) -> list[str]:
         values = self.frame[column].tolist()
@@ -124,7 +129,7 @@ class FeatureTable:
 
 
 def load_features(path: str | Path) -> FeatureTable:
-    """Read a feature table from its Parquet or its CSV file.
+    """Read a feature table from its CSV file, its Parquet file, or a folder of Parquet files.
 
     Raises
     ------

@@ -28,7 +28,12 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _to_disk(path.parent, os.O_RDONLY)
+    to_disk(path.parent)
+
+
+def to_disk(folder: Path) -> None:
+    """Force the names in a folder to disk."""
+    _to_disk(folder, os.O_RDONLY)
 
 
 def _to_disk(path: Path, mode: int) -> None:

@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,22 +25,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from radiomics_talent.errors import TalentError
-from radiomics_talent.extraction.cohort_work import check_arguments, logged_to, now_utc, work_on_cohort
+from radiomics_talent.extraction.cohort_work import check_arguments, logged_to, work_on_cohort
 from radiomics_talent.extraction.column_dictionary import COLUMNS, column_rows
 from radiomics_talent.extraction.interrupts import interrupts
 from radiomics_talent.extraction.outcome import Failure, Outcome, VersionShard
+from radiomics_talent.extraction.pool import LocalWorkers
 from radiomics_talent.extraction.provenance import (
     RunFacts,
     content_key,
     installed_version,
     lesion_record,
     mask_sha256,
+    now_utc,
     rejection_records,
     run_record,
     versions,
 )
 from radiomics_talent.extraction.store import (
     Recipe,
+    kept_shard,
     open_run,
     read_shard,
     told,
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     from radiomics_talent.extraction.cohort_work import Progress, Worked
     from radiomics_talent.extraction.store import RunFolder
     from radiomics_talent.extraction.worker import ScanHash
+    from radiomics_talent.extraction.workers import Workers
     from radiomics_talent.features.engine import LesionFeatures
     from radiomics_talent.robustness.versions import VersionTable
     from radiomics_talent.settings import ExtractionSettings
@@ -157,6 +161,7 @@ def versions_of_cohort(  # noqa: PLR0913  # arguments beside the settings are ke
     out: Path,
     *,
     jobs: int = 1,
+    workers: Workers | None = None,
     timeout_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     command: Sequence[str] = (),
@@ -169,7 +174,7 @@ def versions_of_cohort(  # noqa: PLR0913  # arguments beside the settings are ke
 
     Parameters
     ----------
-    cohort, settings, out, jobs, timeout_s, progress, command, excluded
+    cohort, settings, out, jobs, workers, timeout_s, progress, command, excluded
         As `radiomics_talent.extraction.run.run_extraction` has them; the time limit is for all versions of a lesion.
     plan : VersionPlan
         Which versions.
@@ -189,18 +194,26 @@ def versions_of_cohort(  # noqa: PLR0913  # arguments beside the settings are ke
         After a clean end: what was complete is in the table.
     """
     check_arguments(jobs, timeout_s)
+    workers = workers or LocalWorkers(jobs)
     make_ready(settings)
     recipe = _recipe(settings, plan)
     with open_run(Path(out), recipe) as folder, logged_to(folder.log), interrupts() as noted:
         blank = ScanTask((), settings, folder, uuid.uuid4().hex, recipe.versions, timeout_s)
-        work = partial(make_versions_of_scan, plan)
-        worked = work_on_cohort(cohort, blank, work, jobs=jobs, noted=noted, progress=progress, excluded=excluded)
-        result = _result(worked, plan, folder.path)
-        facts = RunFacts(worked.started, now_utc(), worked.seconds, jobs, timeout_s, tuple(command), is_complete=False)
-        record = run_record(cohort, settings, facts, out=folder.path) | plan.record()
-        record["versions"] |= recipe.versions
-        record["excluded_by_review"] = None if excluded is None else rejection_records(excluded)
-        record["lesions"] = [lesion_record(lesion, outcome, folder.path) for lesion, outcome in worked.ordered]
+        with work_on_cohort(
+            cohort,
+            blank,
+            partial(make_versions_of_scan, plan),
+            workers=workers,
+            noted=noted,
+            progress=progress,
+            excluded=excluded,
+        ) as worked:
+            result = _result(worked, plan, folder)
+            facts = replace(RunFacts.of(worked, workers, timeout_s, command), is_complete=False)
+            record = run_record(cohort, settings, facts, out=folder.path) | plan.record()
+            record["versions"] |= recipe.versions
+            record["excluded_by_review"] = None if excluded is None else rejection_records(excluded)
+            record["lesions"] = [lesion_record(lesion, outcome, folder.path) for lesion, outcome in worked.outcomes()]
         with told(folder):
             write_failures(folder.path / "failures.csv", result.failures)
             write_record(folder.path / "provenance.json", record)
@@ -256,7 +269,14 @@ def _made(plan: VersionPlan, task: ScanTask, case: Case, hashed: ScanHash) -> Ou
     shards = tuple(in_order([partial(shard_of, chain) for chain in plan.chains], task.threads))
     resumed = all(shard.run_id != task.run_id for shard in shards)
     lesion = case.lesion
-    return Outcome(lesion.row, 0, lesion.lesion_id, versions=shards, resumed=resumed, peak_mib=peak_mib())
+    return Outcome(
+        lesion.row,
+        0,
+        lesion.lesion_id,
+        versions=tuple(shard.kept for shard in shards),
+        resumed=resumed,
+        peak_mib=peak_mib(),
+    )
 
 
 def _side_by_side(
@@ -271,32 +291,35 @@ def _side_by_side(
     return names, values.reshape(len(found), len(names)), left_out, tuple(warnings)
 
 
-def _result(worked: Worked, plan: VersionPlan, out: Path) -> VersionRun:
-    from radiomics_talent.robustness.versions import VersionTable  # noqa: PLC0415  # pandas: wanted at the end
+def _result(worked: Worked, plan: VersionPlan, folder: RunFolder) -> VersionRun:
+    from radiomics_talent.features.table import KEY_COLUMNS  # noqa: PLC0415  # pandas: wanted at the end
+    from radiomics_talent.robustness.versions import VersionTable  # noqa: PLC0415
 
-    made = [(lesion, outcome) for lesion, outcome in worked.ordered if outcome.versions and outcome.failure is None]
+    made: list[tuple[dict[str, object], list[VersionShard]]] = []
     failures: list[Failure] = []
-    for lesion, outcome in worked.ordered:
+    for lesion, outcome in worked.outcomes():
         if outcome.failure is not None:
             failures.append(outcome.failure)
-        else:
-            failures += _left_out(lesion, outcome)
+            continue
+        keys = {name: getattr(lesion, name) for name in KEY_COLUMNS} | {"lesion_id": outcome.lesion_id}
+        made.append((keys, [kept_shard(folder, kept.key, VersionShard) for kept in outcome.versions]))
+        failures += _left_out(lesion, outcome)
     return VersionRun(
-        table=VersionTable.from_outcomes(made, plan.chains),
+        table=VersionTable.from_shards(made, plan.chains),
         failures=tuple(failures),
-        out=out,
-        n_resumed=sum(o.resumed for _, o in made),
+        out=folder.path,
+        n_resumed=worked.ledger.n_resumed,
         n_warnings=worked.n_warnings,
-        peak_mib=worked.peak_mib,
+        peak_mib=worked.ledger.peak_mib,
         seconds=worked.seconds,
     )
 
 
 def _left_out(lesion: Lesion, outcome: Outcome) -> list[Failure]:
     return [
-        Failure(lesion.row, lesion.patient_id, outcome.lesion_id, "version", f"{shard.chain} {number}: {sentence}")
-        for shard in outcome.versions
-        for number, sentence in shard.left_out.items()
+        Failure(lesion.row, lesion.patient_id, outcome.lesion_id, "version", f"{kept.chain} {number}: {sentence}")
+        for kept in outcome.versions
+        for number, sentence in kept.left_out.items()
     ]
 
 

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from radiomics_talent.cohort.manifest import Lesion
-    from radiomics_talent.extraction.outcome import Outcome
+    from radiomics_talent.extraction.outcome import VersionShard
 
 ORIGINAL = "original"
 """Chain of the lesion as it is: one version, with the number 0."""
@@ -54,26 +53,25 @@ class VersionTable:
     chains: Mapping[str, NDArray[np.float64]]
 
     @classmethod
-    def from_outcomes(cls, made: Sequence[tuple[Lesion, Outcome]], chains: Mapping[str, int]) -> VersionTable:
-        """Build the table from what workers gave.
+    def from_shards(
+        cls, made: Sequence[tuple[Mapping[str, object], Sequence[VersionShard]]], chains: Mapping[str, int]
+    ) -> VersionTable:
+        """Build the table from what the run folder keeps.
 
         Parameters
         ----------
-        made : sequence of (Lesion, Outcome)
-            Lesions with the shards of every chain.
+        made : sequence of (mapping, sequence of VersionShard)
+            Key columns of each lesion, and its shard of every chain.
         chains : mapping of str to int
             Number of versions of each chain, `ORIGINAL` among them.
         """
-        names = tuple(dict.fromkeys(name for _, outcome in made for s in outcome.versions for name in s.features))
+        names = tuple(dict.fromkeys(name for _, shards in made for s in shards for name in s.features))
         values = {chain: np.full((len(made), n, len(names)), math.nan) for chain, n in chains.items()}
         place = {name: i for i, name in enumerate(names)}
-        for row, (_, outcome) in enumerate(made):
-            for shard in outcome.versions:
+        for row, (_, shards) in enumerate(made):
+            for shard in shards:
                 values[shard.chain][row][:, [place[name] for name in shard.features]] = shard.values
-        keys = FeatureTable.from_rows(
-            ({c: getattr(lesion, c) for c in KEY_COLUMNS} | {"lesion_id": outcome.lesion_id}, {})
-            for lesion, outcome in made
-        )
+        keys = FeatureTable.from_rows((keys, {}) for keys, _ in made)
         original = values.pop(ORIGINAL)[:, 0, :]
         return cls(keys.frame, names, original, values)
 

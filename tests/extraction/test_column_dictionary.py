@@ -112,6 +112,6 @@ def test_a_resumed_run_writes_the_same_file(cohort, settings, tmp_path):
 
 def test_cells_are_escaped_as_in_the_table(cohort, settings, tmp_path, monkeypatch):
     rows = [("=a", *[""] * (len(COLUMNS) - 1))]
-    monkeypatch.setattr("radiomics_talent.extraction.store.column_rows", lambda *_: rows)
+    monkeypatch.setattr("radiomics_talent.extraction.run.column_rows", lambda *_: rows)
     run.run_extraction(cohort, settings, tmp_path / "run")
     assert written(tmp_path / "run")[0]["column"] == "'=a"

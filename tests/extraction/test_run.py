@@ -148,51 +148,51 @@ def test_what_was_in_work_when_a_plain_run_died_gets_its_own_process(cohort, set
 
 def test_names_and_order_do_not_matter_to_resume(cohort, settings, tmp_path, counted, reordered):
     out = tmp_path / "run"
-    first = run_extraction(cohort, settings, out)
+    first = run_extraction(cohort, settings, out).table
     fewer = reordered(cohort, [5, 0, 3], prefix="new")
     result = run_extraction(fewer, settings, out)
     assert len(doubles.computed(out)) == 6
     assert result.n_resumed == 3
     assert names(result) == ["p3/newL2", "p1/newL0", "p3/newL0"]
-    features = list(first.table.features)
-    expected = first.table.frame.loc[[5, 0, 3], features].reset_index(drop=True)
+    features = list(first.features)
+    expected = first.frame.loc[[5, 0, 3], features].reset_index(drop=True)
     assert result.table.frame[features].equals(expected)
 
 
 def test_changed_voxels_under_the_same_names_are_computed_again(cohort, settings, tmp_path, counted):
     out = tmp_path / "run"
-    first = run_extraction(cohort, settings, out)
+    first = run_extraction(cohort, settings, out).table
     write_mask(tmp_path / "data", "p2_1", (3, 3, 5), 6)
     second = run_extraction(cohort, settings, out)
     assert len(doubles.computed(out)) == 7
     assert second.n_resumed == 5
     fresh = run_extraction(cohort, settings, tmp_path / "fresh")
     assert second.table.frame.equals(fresh.table.frame)
-    assert not second.table.frame.equals(first.table.frame)
+    assert not second.table.frame.equals(first.frame)
 
 
 def test_swapped_masks_give_swapped_features_not_old_ones(cohort, settings, tmp_path, counted):
     out = tmp_path / "run"
-    first = run_extraction(cohort, settings, out)
+    first = run_extraction(cohort, settings, out).table
     a, b = cohort.lesions[1], cohort.lesions[2]
     swapped = list(cohort.lesions)
     swapped[1], swapped[2] = replace(a, mask=b.mask), replace(b, mask=a.mask)
     second = run_extraction(CohortTable(tuple(swapped), cohort.path), settings, out)
-    features = list(first.table.features)
+    features = list(first.features)
     assert len(doubles.computed(out)) == 6
-    assert second.table.frame.loc[1, features].equals(first.table.frame.loc[2, features].rename(1))
+    assert second.table.frame.loc[1, features].equals(first.frame.loc[2, features].rename(1))
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b.replace(b"1", b"2"), lambda b: b""])
 def test_a_damaged_shard_is_computed_again(cohort, settings, tmp_path, counted, damage):
     out = tmp_path / "run"
-    first = run_extraction(cohort, settings, out)
+    first = run_extraction(cohort, settings, out).table
     shard = min((out / "shards").iterdir())
     shard.write_bytes(damage(shard.read_bytes()))
     second = run_extraction(cohort, settings, out)
     assert len(doubles.computed(out)) == 7
     assert second.n_resumed == 5
-    assert second.table.frame.equals(first.table.frame)
+    assert second.table.frame.equals(first.frame)
 
 
 def test_other_settings_on_the_same_folder_are_refused_by_name(cohort, settings, tmp_path):
@@ -302,16 +302,17 @@ def test_an_interrupt_while_many_scans_wait_is_silent(settings, tmp_path, monkey
 
 def test_impatience_does_not_halve_the_output(cohort, settings, tmp_path, monkeypatch):
     out = tmp_path / "run"
-    write = run.write_outputs
+    write = run.write_run
 
-    def interrupted_write(*arguments: object) -> None:
+    def interrupted_write(*arguments: object, **options: object) -> object:
         for _ in range(3):
             signal.raise_signal(signal.SIGINT)
-        write(*arguments)
+        result = write(*arguments, **options)
         signal.raise_signal(signal.SIGINT)
+        return result
 
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(run, "write_outputs", interrupted_write)
+    monkeypatch.setattr(run, "write_run", interrupted_write)
     with pytest.raises(KeyboardInterrupt):
         run_extraction(cohort, settings, out)
     assert all((out / name).exists() for name in OUTPUTS)
