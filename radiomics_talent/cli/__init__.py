@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 COMMANDS = (
-    "index", "check", "review", "extract", "map", "eligibility", "recist", "robustness", "train", "evaluate", "score",
-    "report", "features", "ibsi", "config", "doctor", "demo",
+    "index", "check", "review", "extract", "merge", "table", "map", "eligibility", "recist", "robustness", "train",
+    "evaluate", "score", "report", "features", "ibsi", "config", "doctor", "demo",
 )  # fmt: skip
 """Commands in the order of --help."""
 EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 1, 2, 3, 130

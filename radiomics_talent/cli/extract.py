@@ -58,6 +58,12 @@ def extract(
     reviewed: bool = typer.Option(
         False, "--reviewed", help="Extract only what `review` accepted; its verdicts lie beside COHORT.CSV."
     ),
+    chunk: str | None = typer.Option(
+        None,
+        "--chunk",
+        help="Extract the Kth of N parts of the cohort, whole scans, into a RUN of its own; `merge` joins them.",
+        metavar="K/N",
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Extract the features of every lesion into RUN; the same command goes on with a run that was stopped.
@@ -75,7 +81,7 @@ def extract(
     settings = with_engine(ExtractionSettings.from_yaml(config), engine)
     if out is None and not dry_run:
         raise ConfigError("--out is missing; name the run folder, or ask for --dry-run")
-    table, excluded = lesions_of(cohort, reviewed=reviewed)
+    table, excluded = lesions_of(cohort, reviewed=reviewed, chunk=chunk)
     compile_engine(settings)
     if dry_run:
         _dry_run(table, excluded, settings, jobs or usable_cpus(), timeout or None, as_json=as_json)
@@ -98,9 +104,9 @@ def extract(
             excluded=excluded,
         )
     if as_json:
-        typer.echo(_as_json(_run_record(result) | rejection_record(excluded)))
+        typer.echo(result_as_json(result, excluded))
     else:
-        typer.echo("\n".join([_run_text(result), *rejection_lines(excluded, result.out)]))
+        typer.echo("\n".join([result_as_text(result), *rejection_lines(excluded, result.out)]))
     if result.n_failed:
         raise typer.Exit(1)
 
@@ -142,7 +148,8 @@ def _dry_run(
             raise typer.Exit(1)
 
 
-def _run_text(result: RunResult) -> str:
+def result_as_text(result: RunResult) -> str:
+    """Say what a run made."""
     from radiomics_talent.features.dataset import MOST_IN_ONE_FILE
 
     counts = f"{result.n_done} lesions with {result.n_features} features"
@@ -165,10 +172,11 @@ def _run_text(result: RunResult) -> str:
     return "\n".join(lines)
 
 
-def _run_record(result: RunResult) -> dict[str, Any]:
+def result_as_json(result: RunResult, excluded: tuple[Excluded, ...] | None = None) -> str:
+    """Say the same as JSON, with what a review rejected."""
     from dataclasses import asdict
 
-    return {
+    record = {
         "out": str(result.out),
         "lesions": result.n_done,
         "features": result.n_features,
@@ -181,6 +189,7 @@ def _run_record(result: RunResult) -> dict[str, Any]:
         "cohort_findings": _plain(result.cohort_findings),
         "failures": [asdict(failure) for failure in result.failures],
     }
+    return _as_json(record | rejection_record(excluded))
 
 
 _PLAN_HEADER = ("row", "lesion", "voxels", "grey levels", "seconds", "MiB", "remark")

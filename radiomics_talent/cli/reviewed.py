@@ -14,11 +14,17 @@ if TYPE_CHECKING:
     from radiomics_talent.cohort.review import Excluded
 
 
-def lesions_of(cohort: Path, *, reviewed: bool) -> tuple[CohortTable, tuple[Excluded, ...] | None]:
-    """Read a cohort table; with `reviewed` return what a review accepted, and what it left out."""
+def lesions_of(
+    cohort: Path, *, reviewed: bool, chunk: str | None = None
+) -> tuple[CohortTable, tuple[Excluded, ...] | None]:
+    """Read a cohort table, or a chunk of it; with `reviewed` return what a review accepted, and what it left out."""
+    from radiomics_talent.cohort.chunks import chunk_of, parse_chunk
     from radiomics_talent.cohort.manifest import load_cohort
 
+    number, of = (1, 1) if chunk is None else parse_chunk(chunk)
     table = load_cohort(cohort)
+    if chunk is not None:
+        table = chunk_of(table, number, of)
     if not reviewed:
         return table, None
     from radiomics_talent.cohort.review import apply_review, load_review, review_path

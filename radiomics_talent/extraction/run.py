@@ -187,7 +187,8 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
         ) as worked:
             facts = RunFacts.of(worked, workers, timeout_s, command)
             record = run_record(cohort, settings, facts, out=folder.path)
-            result = write_run(folder, worked, record, settings, reviewed=excluded is not None)
+            rejected = None if excluded is None else rejection_records(excluded)
+            result = write_run(folder, worked, record, settings, rejected=rejected)
         _LOG.info(
             "%d lesions with features, %d failed, %.1f s, at most %.0f MiB a process",
             *(result.n_done, result.n_failed, result.seconds, result.peak_mib),
@@ -198,9 +199,27 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
 
 
 def write_run(
-    folder: RunFolder, worked: Worked, record: dict[str, Any], settings: ExtractionSettings, *, reviewed: bool
+    folder: RunFolder,
+    worked: Worked,
+    record: dict[str, Any],
+    settings: ExtractionSettings,
+    *,
+    rejected: list[dict[str, Any]] | None,
 ) -> RunResult:
     """Write tables, what their columns mean, and provenance, each at once or not at all.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Where; it keeps every result.
+    worked : Worked
+        The lesions and what came of them.
+    record : dict
+        What provenance.json says of the run as a whole.
+    settings : ExtractionSettings
+        The settings.
+    rejected : list of dict or None
+        What a review rejected; None where no review was asked for.
 
     Raises
     ------
@@ -211,14 +230,12 @@ def write_run(
 
     out, ledger = folder.path, worked.ledger
     features = _feature_names(folder, worked)
-    excluded = worked.excluded if reviewed else None
-    record = record | {"excluded_by_review": None if excluded is None else rejection_records(excluded)}
     with told(folder):
         write_failures(out / "failures.csv", worked.failures())
-        if excluded is not None:
-            write_rejected(out / EXCLUDED, excluded)
+        if rejected is not None:
+            write_rejected(out / EXCLUDED, rejected)
         lesions = (lesion_record(lesion, outcome, out) for lesion, outcome in worked.outcomes())
-        write_record(out / "provenance.json", record, lesions)
+        write_record(out / "provenance.json", record | {"excluded_by_review": rejected}, lesions)
         write_rows(out / "features_dictionary.csv", COLUMNS, column_rows(features, settings))
         written = write_features(out, _rows(folder, worked), features, ledger.n_done)
     return RunResult(

@@ -16,8 +16,6 @@ or it is computed again. Shards are only added. Failures are never kept, so the 
 from __future__ import annotations
 
 import csv
-import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -26,19 +24,19 @@ import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from textwrap import indent
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from radiomics_talent.errors import ConfigError, ExtractionError
 from radiomics_talent.extraction.outcome import Failure
-from radiomics_talent.extraction.provenance import different_keys, rejection_records, versions
+from radiomics_talent.extraction.provenance import different_keys, versions
 from radiomics_talent.features.cells import escape_cell, unescape_cell
+from radiomics_talent.features.folder_lock import LOCK, hold
 from radiomics_talent.features.whole_files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.outcome import Shard, VersionShard
     from radiomics_talent.settings import ExtractionSettings
 
@@ -132,11 +130,11 @@ def open_run(out: Path, recipe: Recipe) -> Iterator[RunFolder]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(out, recipe)
-        lock = (out / ".lock").open("a+")
+        lock = (out / LOCK).open("a+")
     except OSError as error:
         raise ConfigError(f"cannot be written: {error.strerror}; give another folder", where=str(out)) from error
     with lock:
-        _lock(lock, out, recipe)
+        hold(lock, out, recipe.command)
         try:
             _prepare(folder, recipe)
         except OSError as error:
@@ -176,6 +174,18 @@ def read_shard(folder: RunFolder, key: str, kind: type[S]) -> S | None:
     data: dict[str, Any] = json.loads(body)
     data["warnings"] = tuple(data["warnings"])
     return kind(**data) if data["key"] == key else None
+
+
+def link_shard(source: RunFolder, target: RunFolder, key: str) -> None:
+    """Keep a result of another run folder here, too, without a second copy where the disk can do that."""
+    here, there = _shard_path(target, key), _shard_path(source, key)
+    if here.exists():
+        return
+    try:
+        here.hardlink_to(there)
+    except OSError:  # another disk, or one without links
+        with replacing(here) as temporary:
+            shutil.copyfile(there, temporary)
 
 
 def kept_shard(folder: RunFolder, key: str, kind: type[S]) -> S:
@@ -230,10 +240,9 @@ def _as_json(record: Mapping[str, Any]) -> str:
     return json.dumps(record, indent=1, ensure_ascii=False)
 
 
-def write_rejected(path: Path, excluded: Sequence[Excluded]) -> None:
+def write_rejected(path: Path, rejected: Iterable[Mapping[str, Any]]) -> None:
     """Write the table of lesions that a review rejected, whole or not at all."""
-    rows = [[one[name] for name in _EXCLUDED_COLUMNS] for one in rejection_records(excluded)]
-    write_rows(path, _EXCLUDED_COLUMNS, rows)
+    write_rows(path, _EXCLUDED_COLUMNS, ([one[name] for name in _EXCLUDED_COLUMNS] for one in rejected))
 
 
 def write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -260,26 +269,12 @@ def told(folder: RunFolder) -> Iterator[None]:
 def _refuse_foreign(out: Path, recipe: Recipe) -> None:
     """Refuse a folder with files of others: tables in it would be replaced."""
     names = {p.name for p in out.iterdir() if not p.name.startswith(".tmp-")}
-    if names - {"log.txt", ".lock", "shards", "journal"} and "run.json" not in names:
+    if names - {"log.txt", LOCK, "shards", "journal"} and "run.json" not in names:
         raise ConfigError(
             f"the folder is not empty and was not made by {recipe.command} (it holds {min(names - {'.lock'})}); "
             "give a new folder",
             where=str(out),
         )
-
-
-def _lock(lock: IO[str], out: Path, recipe: Recipe) -> None:
-    try:
-        # The kernel drops the lock with the process, however it ends: none is ever stale.
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in {errno.EAGAIN, errno.EACCES}:
-            raise ConfigError(
-                f"another {recipe.command} is working on this folder; wait until it has finished, or give another "
-                "folder",
-                where=str(out),
-            ) from error
-        _LOG.warning("%s cannot be locked (%s)", out, error.strerror)
 
 
 def _prepare(folder: RunFolder, recipe: Recipe) -> None:

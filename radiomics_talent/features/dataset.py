@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import fnmatch
+import hashlib
 import os
 import shutil
 from contextlib import ExitStack, contextmanager
@@ -37,6 +38,7 @@ LESIONS_A_PART = 5_000
 FOLDER = "features"
 """Name of a dataset in its run folder."""
 _LESIONS_AT_ONCE = 500
+_BYTES_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class FeatureDataset:
             if not found:
                 yield _table(scanner.head(0))
         except (OSError, pa.ArrowException) as error:
-            raise _damaged(self.path) from error
+            raise TableError("is damaged; repeat the command that made it", where=str(self.path)) from error
 
     def read(self, features: Sequence[str] | None = None, patients: Sequence[str] | None = None) -> FeatureTable:
         """Return a part of the table, see `batches`."""
@@ -107,10 +109,22 @@ class FeatureDataset:
         return [name for name in self.features if any(fnmatch.fnmatchcase(name, p) for p in patterns)]
 
 
-def find_features(run: Path) -> Path | None:
-    """Return the feature table of a run folder: a Parquet file, a folder of them, or a CSV file."""
+def find_features(path: Path) -> Path | None:
+    """Return the feature table of a run folder (a Parquet file, a folder of them, or a CSV file), or one by itself."""
+    if path.is_file() or next(path.glob("part-*.parquet"), None) is not None:
+        return path
     names = ("features.parquet", FOLDER, "features.csv")
-    return next((run / name for name in names if (run / name).exists()), None)
+    return next((path / name for name in names if (path / name).exists()), None)
+
+
+def features_sha256(table: Path) -> str:
+    """Return the SHA-256 of a table's file, or of its files in their order."""
+    digest = hashlib.sha256()
+    for file in sorted(table.glob("*.parquet")) if table.is_dir() else [table]:
+        with file.open("rb") as stream:
+            while block := stream.read(_BYTES_AT_ONCE):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def open_features(path: Path) -> FeatureDataset:
@@ -121,18 +135,15 @@ def open_features(path: Path) -> FeatureDataset:
     TableError
         There is none, it is no Parquet, or it is not a feature table.
     """
-    found = path
-    if path.is_dir() and not any(path.glob("*.parquet")):
-        found = path / FOLDER
-    elif (path / "features.parquet").exists():
-        found = path / "features.parquet"
-    if not found.exists():
+    found = find_features(path)
+    if found is None:
         raise TableError("no feature table is here; name the run folder of extract", where=str(path))
     try:
         dataset = _dataset(found)
         columns, n = dataset.schema.names, dataset.count_rows()
     except (OSError, pa.ArrowException) as error:
-        raise _damaged(found) from error
+        sentence = "is no Parquet file that can be read; name the run folder of extract"
+        raise TableError(sentence, where=str(found)) from error
     if tuple(columns[: len(KEY_COLUMNS)]) != KEY_COLUMNS:
         raise TableError(f"not a feature table: its first columns must be {', '.join(KEY_COLUMNS)}", where=str(found))
     return FeatureDataset(found, tuple(columns[len(KEY_COLUMNS) :]), n)
@@ -255,7 +266,3 @@ def _dataset(path: Path) -> Any:
 
 def _table(batch: Any) -> FeatureTable:
     return FeatureTable(batch.to_pandas())
-
-
-def _damaged(path: Path) -> TableError:
-    return TableError("is damaged; repeat the command that made it", where=str(path))

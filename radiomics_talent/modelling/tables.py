@@ -12,6 +12,7 @@ import pandas as pd
 
 from radiomics_talent.cohort.spreadsheet import number, read_sheet
 from radiomics_talent.errors import TableError
+from radiomics_talent.features.dataset import find_features
 from radiomics_talent.features.table import KEY_COLUMNS, FeatureTable, load_features
 
 if TYPE_CHECKING:
@@ -122,12 +123,12 @@ def read_lesion_outcomes(path: Path, outcome: str) -> pd.DataFrame:
 def _table_file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    for name in ("features.parquet", "features.csv"):
-        if (path / name).is_file():
-            return path / name
-    raise TableError(
-        "the folder has no features.parquet or features.csv; name the run folder of extract", where=str(path)
-    )
+    table = find_features(path)
+    if table is None:
+        raise TableError(
+            "the folder has no features.parquet or features.csv; name the run folder of extract", where=str(path)
+        )
+    return table
 
 
 def _foreign_table(sheet: Sheet, where: str) -> FeatureTable:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from radiomics_talent.cohort.manifest import load_cohort
 from radiomics_talent.errors import ConfigError, TableError
 from radiomics_talent.features.cells import unescape_cell
+from radiomics_talent.features.dataset import find_features
 from radiomics_talent.features.table import load_features
 from radiomics_talent.modelling import batch_effects
 from radiomics_talent.modelling.dataset import BATCH_COLUMNS
@@ -99,16 +100,17 @@ def read_run(run: Path, cohort: Path | None = None) -> ExtractionRun:
     TableError
         The feature table, or the cohort table that was named, cannot be used.
     """
-    missing = [n for n in ("features.parquet", "failures.csv", "provenance.json") if not (run / n).is_file()]
-    if missing:
+    features = find_features(run)
+    missing = [n for n in ("failures.csv", "provenance.json") if not (run / n).is_file()]
+    if features is None or missing:
         hint = (
             "wait until extract has finished, or run it again"
             if (run / "run.json").is_file()
             else "name the folder that extract wrote"
         )
-        raise ConfigError(f"{missing[0]} is not there; {hint}", where=str(run))
+        raise ConfigError(f"{[*missing, 'features.parquet'][0]} is not there; {hint}", where=str(run))
     provenance, settings = _read_provenance(run / "provenance.json")
-    table = load_features(run / "features.parquet")
+    table = load_features(features)
     table_of_lesions, remark = _find_cohort(run, provenance, cohort)
     return ExtractionRun(table, _read_failures(run / "failures.csv"), provenance, settings, table_of_lesions, remark)
 

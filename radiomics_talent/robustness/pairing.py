@@ -6,7 +6,6 @@ or other versions are refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 
 from radiomics_talent.errors import ConfigError, TableError
 from radiomics_talent.extraction.provenance import NUMBERS_DEPEND_ON, different_keys
+from radiomics_talent.features.dataset import features_sha256, find_features
 from radiomics_talent.features.table import KEY_COLUMNS, FeatureTable
 from radiomics_talent.modelling.tables import read_features
 from radiomics_talent.robustness.versions import VersionTable
@@ -133,8 +133,8 @@ def read_measured(path: str | Path, name: str) -> Measured:
     if not given.exists():
         raise TableError("does not exist; name a run folder of extract, or a feature table", where=str(path))
     table = read_features(path)
-    file = next((f for f in (given / "features.parquet", given / "features.csv") if f.is_file()), given)
-    return Measured(name, table, file, hashlib.sha256(file.read_bytes()).hexdigest(), _read_record(file))
+    file = find_features(given) or given
+    return Measured(name, table, file, features_sha256(file), _read_record(file))
 
 
 def pair_tables(a: Measured, b: Measured, by: Sequence[str] = SAME_LESION) -> PairedTables:

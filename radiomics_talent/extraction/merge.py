@@ -1,0 +1,219 @@
+"""Runs over the chunks of a cohort become the run that one ``extract`` over the whole cohort would have made.
+
+Nothing is computed: results are taken from the chunks' run folders, each checked against its checksum.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from array import array
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from radiomics_talent.cohort.manifest import load_cohort
+from radiomics_talent.errors import ConfigError
+from radiomics_talent.extraction.cohort_work import Worked, logged_to
+from radiomics_talent.extraction.ledger import Ledger, settle
+from radiomics_talent.extraction.outcome import Outcome, Shard
+from radiomics_talent.extraction.provenance import RunFacts, different_keys, now_utc, run_record, seen_from
+from radiomics_talent.extraction.run import write_run
+from radiomics_talent.extraction.store import Recipe, RunFolder, link_shard, open_run, read_failures, read_shard, told
+from radiomics_talent.findings import Finding
+from radiomics_talent.settings import ExtractionSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from radiomics_talent.cohort.manifest import CohortTable, Lesion
+    from radiomics_talent.extraction.run import RunResult
+
+_MOST_ROWS_NAMED = 5
+_TOLD_OF_A_RUN = ("started", "finished", "seconds", "jobs", "workers", "timeout_s", "command", "platform")
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """A finished run over some rows of a cohort."""
+
+    folder: RunFolder
+    provenance: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+
+def merge_runs(
+    runs: Sequence[Path], out: Path, *, cohort: Path | None = None, command: Sequence[str] = ()
+) -> RunResult:
+    """Merge finished runs over the chunks of one cohort.
+
+    Parameters
+    ----------
+    runs : sequence of Path
+        Run folders; together they have every row of the cohort once.
+    out : Path
+        Run folder of the whole: new, empty, or of an earlier merge. Results are linked into it where the disk can,
+        and copied elsewhere.
+    cohort : Path, optional
+        The cohort table, where it is no longer at the place that the runs know.
+    command : sequence of str
+        Arguments of the command line, for provenance.
+
+    Returns
+    -------
+    RunResult
+        Tables and failures as one run over the cohort would give them, to the byte.
+
+    Raises
+    ------
+    ConfigError
+        A run is not finished or damaged, settings or versions differ, a row is in no run or in two, or the cohort
+        table is not the one that was extracted.
+    """
+    chunks = [_read_chunk(Path(run)) for run in runs]
+    if not chunks:
+        raise ConfigError("no run is named; name the run folder of every chunk")
+    settings = _shared_settings(chunks)
+    table = load_cohort(cohort or _shared_cohort(chunks))
+    with open_run(Path(out), Recipe.of_extraction(settings)) as folder, logged_to(folder.log), Ledger() as ledger:
+        whole = _Whole(table, folder, ledger)
+        for chunk in chunks:
+            whole.take(chunk)
+        whole.refuse_gaps()
+        settle(table, ledger, ())
+        seconds = sum(float(chunk.provenance["seconds"]) for chunk in chunks)
+        worked = Worked(table, ledger, (), min(c.provenance["started"] for c in chunks), seconds, None)
+        facts = RunFacts(
+            started=worked.started,
+            finished=now_utc(),
+            seconds=seconds,
+            jobs=max(int(chunk.provenance["jobs"]) for chunk in chunks),
+            workers=f"merged from {len(chunks)} runs",
+            timeout_s=chunks[0].provenance["timeout_s"],
+            command=tuple(command),
+            is_complete=True,
+        )
+        record = run_record(table, settings, facts, out=folder.path)
+        record["merged_from"] = [{name: c.provenance.get(name) for name in _TOLD_OF_A_RUN} for c in chunks]
+        return write_run(folder, worked, record, settings, rejected=_rejected(chunks))
+
+
+class _Whole:
+    """The run that the chunks become."""
+
+    def __init__(self, table: CohortTable, folder: RunFolder, ledger: Ledger) -> None:
+        self.table, self.folder, self.ledger = table, folder, ledger
+        rows = max(lesion.row for lesion in table.lesions) + 1
+        self._covered = bytearray(rows)
+        # Where a row stands in the table, from 1 on; eight bytes each, as there may be a million.
+        self._places = array("q", bytes(8 * rows))
+        for number, lesion in enumerate(table.lesions, start=1):
+            self._places[lesion.row] = number
+
+    def take(self, chunk: _Chunk) -> None:
+        """Take the lesions of a chunk, and link their results into the run folder."""
+        failures = {(f.row, f.lesion_id): f for f in read_failures(chunk.path / "failures.csv")}
+        parts: Counter[int] = Counter()
+        for record in chunk.provenance["lesions"]:
+            lesion = self._lesion(record, chunk)
+            if not parts[lesion.row]:
+                self._cover(lesion.row, chunk)
+            parts[lesion.row] += 1
+            findings = tuple(Finding(f["code"], f["sentence"], severity=f["level"]) for f in record["findings"])
+            name = record["lesion_id"]
+            part = 0 if name == lesion.lesion_id else parts[lesion.row]
+            outcome = Outcome(lesion.row, part, name, findings=findings, failure=failures.get((lesion.row, name)))
+            self.ledger.add(outcome if outcome.failure else self._with_result(outcome, record, chunk))
+        for record in chunk.provenance.get("excluded_by_review") or ():
+            self._cover(int(record["row"]), chunk)
+
+    def refuse_gaps(self) -> None:
+        """Refuse a cohort of which rows are in no run."""
+        gaps = [lesion.row for lesion in self.table.lesions if not self._covered[lesion.row]]
+        if gaps:
+            more = f" and {len(gaps) - _MOST_ROWS_NAMED} more" if len(gaps) > _MOST_ROWS_NAMED else ""
+            rows = ", ".join(map(str, gaps[:_MOST_ROWS_NAMED]))
+            raise ConfigError(
+                f"rows {rows}{more} are in none of the runs; name every chunk", where=str(self.table.path)
+            )
+
+    def _lesion(self, record: dict[str, Any], chunk: _Chunk) -> Lesion:
+        row = int(record["row"])
+        number = self._places[row] if row < len(self._places) else 0
+        lesion = self.table.lesions[number - 1] if number else None
+        known = [record[name] for name in ("patient_id", "label", "image", "mask")]
+        if lesion is None or known != [
+            lesion.patient_id,
+            lesion.label,
+            seen_from(lesion.image, chunk.path),
+            seen_from(lesion.mask, chunk.path),
+        ]:
+            raise ConfigError(
+                f"row {row} is not what {chunk.path} extracted; name the cohort table of the runs, or extract again",
+                where=str(self.table.path),
+            )
+        return lesion
+
+    def _cover(self, row: int, chunk: _Chunk) -> None:
+        if row < len(self._covered) and self._covered[row]:
+            raise ConfigError(f"row {row} is in another of the runs, too; name each chunk once", where=str(chunk.path))
+        self._covered[row] = True
+
+    def _with_result(self, outcome: Outcome, record: dict[str, Any], chunk: _Chunk) -> Outcome:
+        shard = read_shard(chunk.folder, record["key"], Shard)
+        if shard is None:
+            raise ConfigError(
+                f"the result of row {outcome.row} is gone or damaged; repeat the run's command, then merge",
+                where=str(chunk.path),
+            )
+        with told(self.folder):
+            link_shard(chunk.folder, self.folder, shard.key)
+        return replace(outcome, kept=shard.kept, resumed=record["status"] == "resumed")
+
+
+def _read_chunk(run: Path) -> _Chunk:
+    path = run / "provenance.json"
+    try:
+        provenance = json.loads(path.read_text(encoding="utf-8"))
+        complete = [provenance[name] for name in ("lesions", "settings_sha256", "versions", "complete")][-1]
+    except OSError as error:
+        raise ConfigError("is no finished run of extract; repeat its command", where=str(run)) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError("is damaged; repeat the command of the run", where=str(path)) from error
+    if not complete:
+        raise ConfigError("the run was stopped before its end; repeat its command, then merge", where=str(run))
+    return _Chunk(RunFolder(run), provenance)
+
+
+def _shared_settings(chunks: Sequence[_Chunk]) -> ExtractionSettings:
+    first = chunks[0]
+    for chunk in chunks[1:]:
+        for part in ("settings", "versions"):
+            if differ := list(different_keys(first.provenance[part], chunk.provenance[part])):
+                raise ConfigError(
+                    f"was extracted with other {part} than {first.path}: {', '.join(differ)} differ; one table must "
+                    "not mix them: extract it again",
+                    where=str(chunk.path),
+                )
+    settings = ExtractionSettings.model_validate(first.provenance["settings"])
+    if settings.hash != first.provenance["settings_sha256"]:
+        raise ConfigError("was extracted by another version of the program; extract it again", where=str(first.path))
+    return settings
+
+
+def _shared_cohort(chunks: Sequence[_Chunk]) -> Path:
+    named = {os.path.normpath(c.path.absolute() / c.provenance["cohort"]) for c in chunks if c.provenance["cohort"]}
+    if len(named) != 1:
+        raise ConfigError("the runs are of several cohort tables, or of none; name one with --cohort")
+    return Path(named.pop())
+
+
+def _rejected(chunks: Sequence[_Chunk]) -> list[dict[str, Any]] | None:
+    records = [c.provenance.get("excluded_by_review") for c in chunks]
+    if all(r is None for r in records):
+        return None
+    return sorted((one for r in records for one in r or ()), key=lambda one: int(one["row"]))
