@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from sys import intern
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from joblib import Parallel, delayed
 
@@ -25,7 +27,7 @@ from radiomics_talent.findings import Finding
 from radiomics_talent.settings import GeometrySettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from radiomics_talent.dicom.headers import Instance
 
@@ -125,23 +127,33 @@ def _read_all(
     """Read every listed file into the spool; return how many are DICOM, how many are not, and what is damaged."""
     n_read = n_ignored = done = 0
     damaged: dict[int, tuple[Finding, ...]] = {}
-    for chunk in _read_chunks(spool, min(jobs, -(-total // CHUNK))):
-        spool.add(chunk)
-        n_read, n_ignored, done = n_read + chunk.n_read, n_ignored + chunk.n_ignored, done + chunk.n_files
-        if chunk.damaged:
-            damaged[chunk.number] = chunk.damaged
-        if progress:
-            progress(done, total)
+    with closing(_read_chunks(spool, min(jobs, -(-total // CHUNK)))) as chunks:
+        for chunk in chunks:
+            spool.add(chunk)
+            n_read, n_ignored, done = n_read + chunk.n_read, n_ignored + chunk.n_ignored, done + chunk.n_files
+            if chunk.damaged:
+                damaged[chunk.number] = chunk.damaged
+            if progress:
+                progress(done, total)
     return n_read, n_ignored, [finding for number in sorted(damaged) for finding in damaged[number]]
 
 
-def _read_chunks(spool: Spool, jobs: int) -> Iterable[ReadChunk]:
+def _read_chunks(spool: Spool, jobs: int) -> Generator[ReadChunk]:
+    chunks = enumerate(spool.listed())
     if jobs <= 1:
-        return (read_chunk(number, paths) for number, paths in enumerate(spool.listed()))
+        yield from (read_chunk(number, paths) for number, paths in chunks)
+        return
     # In any order: behind one file that a disk is slow to give, all others would gather in memory.
     pool = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
-    read: Iterable[ReadChunk] = pool(delayed(read_chunk)(number, paths) for number, paths in enumerate(spool.listed()))
-    return read
+    tasks = (delayed(read_chunk)(number, paths) for number, paths in chunks)
+    results = cast("Generator[ReadChunk]", pool(tasks))
+    try:
+        for chunk in results:  # noqa: UP028 - closing them from here must stay without joblib's words
+            yield chunk
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # what was read and not used after Ctrl-C
+            results.close()
 
 
 def _left_out(spool: Spool) -> list[Finding]:

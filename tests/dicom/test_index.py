@@ -1,7 +1,12 @@
 """Walking trees, taking series apart, linking masks."""
 
 import dataclasses
+import gc
 import shutil
+import sqlite3
+import tempfile
+import tracemalloc
+from pathlib import Path
 
 import highdicom
 import numpy as np
@@ -20,8 +25,11 @@ from factories import (
 from pydicom.sr.codedict import codes
 
 from radiomics_talent.dicom.ct import load_ct
+from radiomics_talent.dicom.folder import find_files
+from radiomics_talent.dicom.headers import read_instances
 from radiomics_talent.dicom.index import find_series_files, index_dicom, split_series_uid
-from radiomics_talent.errors import DicomError
+from radiomics_talent.dicom.spool import Spool, read_chunk
+from radiomics_talent.errors import ConfigError, DicomError
 from radiomics_talent.settings import GeometrySettings
 
 N = 6
@@ -144,6 +152,120 @@ def test_no_name_nor_birth_date_leaves(tree):
 def test_progress_and_result_do_not_depend_on_jobs(tree, monkeypatch):
     monkeypatch.setattr("radiomics_talent.dicom.index.CHUNK", 4)
     assert index_dicom(tree, jobs=1) == index_dicom(tree, jobs=2)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 7])
+def test_the_order_of_files_does_not_matter(tree, chunk, monkeypatch):
+    """Nor which of them are read together: with copies, another patient's scan, and damaged files among them."""
+    shutil.copytree(tree / "a", tree / "b" / "again")
+    for path in sorted((tree / "b").iterdir())[:2]:
+        path.write_bytes(path.read_bytes()[:400])
+    found = index_dicom(tree)
+    assert sum(f.code == "unreadable-file" for f in found.findings) == 2
+    listed, _ = find_files(tree)
+    shuffled = np.random.default_rng(chunk).permutation(len(listed))
+    monkeypatch.setattr("radiomics_talent.dicom.index.CHUNK", chunk)
+    monkeypatch.setattr("radiomics_talent.dicom.index.walk_files", lambda *_: (listed[i] for i in shuffled))
+    other = index_dicom(tree)
+    assert (other.series, other.links) == (found.series, found.links)
+    assert set(other.findings) == set(found.findings)
+
+
+def test_findings_come_in_the_order_of_files(tmp_path, monkeypatch):
+    paths = write_ct_series(tmp_path, N)
+    for path in paths[1:]:
+        path.write_bytes(path.read_bytes()[:400])
+    monkeypatch.setattr("radiomics_talent.dicom.index.CHUNK", 1)
+    monkeypatch.setattr("radiomics_talent.dicom.index._read_chunks", lambda spool, _: read_backwards(spool))
+    assert [f.where for f in index_dicom(tmp_path).findings] == list(map(str, paths[1:]))
+
+
+def read_backwards(spool):
+    yield from (read_chunk(number, paths) for number, paths in reversed(list(enumerate(spool.listed()))))
+
+
+def test_a_copy_under_another_patient_id_counts_once(tmp_path):
+    write_ct_series(tmp_path / "a", N)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    for path in sorted((tmp_path / "b").iterdir()):
+        ds = pydicom.dcmread(path)
+        ds.PatientID = "Other"
+        ds.save_as(path)
+    (record,) = index_dicom(tmp_path).series
+    assert (record.patient_id, record.n_files, record.folder) == ("P1", N, tmp_path / "a")
+
+
+# --- what waits on disk
+
+
+@pytest.fixture
+def spools(tmp_path, monkeypatch):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_nothing_stays_on_disk_after_an_interrupt(tmp_path, spools, jobs, monkeypatch):
+    write_ct_series(tmp_path / "ct", 8)
+    monkeypatch.setattr("radiomics_talent.dicom.index.CHUNK", 1)
+    seen = []
+
+    def interrupt(done, _):
+        seen.append([p.name for p in spools.iterdir() if p.name.startswith("radiomics-talent-index-")])
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index_dicom(tmp_path / "ct", jobs=jobs, progress=interrupt)
+    assert seen[0]
+    assert not list(spools.glob("radiomics-talent-index-*"))
+
+
+def test_no_room_for_headers_is_told(tmp_path, spools, monkeypatch):
+    write_ct_series(tmp_path / "ct", N)
+
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Spool, "add", full)
+    with pytest.raises(ConfigError, match=r"temporary: the headers that were read cannot be kept there \(database or"):
+        index_dicom(tmp_path / "ct")
+    assert not list(spools.iterdir())
+
+
+def test_memory_does_not_grow_with_the_number_of_files(tmp_path, monkeypatch):
+    (instance,) = read_instances(write_ct_series(tmp_path, 1))
+    slices = 200
+    monkeypatch.setattr("radiomics_talent.dicom.index.CHUNK", 50)
+
+    def read(paths):
+        return [slice_named(instance, Path(p), *divmod(int(Path(p).name), slices)) for p in paths]
+
+    def peak(series):
+        files = (tmp_path / f"{n:08d}" for n in range(series * slices))
+        monkeypatch.setattr("radiomics_talent.dicom.index.walk_files", lambda *_: files)
+        tracemalloc.start()
+        index = index_dicom(tmp_path)
+        assert [s.n_files for s in index.series] == [slices] * series
+        most = tracemalloc.get_traced_memory()[1]
+        gc.collect()
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        return held, most
+
+    monkeypatch.setattr("radiomics_talent.dicom.spool.read_instances", read)
+    peak(1)
+    few, many = peak(1), peak(5)
+    assert (many[0] - few[0]) / (4 * slices) < 20  # bytes a file; before the spool: 3,000
+    assert (many[1] - few[1]) / (4 * slices) < 500
+
+
+def slice_named(instance, path, series, number):
+    plane = dataclasses.replace(instance.planes[0], position_mm=(0.0, 0.0, 2.0 * number))
+    names = {"series_instance_uid": f"1.2.{series}", "sop_instance_uid": f"1.2.{series}.{number}"}
+    return dataclasses.replace(instance, path=path, planes=(plane,), instance_number=number, **names)
 
 
 @pytest.mark.parametrize("keep", [250, 396, 600, 800, 1000])
