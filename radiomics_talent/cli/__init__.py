@@ -60,7 +60,8 @@ def main() -> None:
     """Run the command line; the console script ``radiomics-talent``."""
     # What pydicom and others warn of can hold header values: it goes to the logs of a run, never to the screen.
     logging.captureWarnings(capture=True)
-    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
+    for name in ("py.warnings", "radiomics_talent"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
     app()
 
 

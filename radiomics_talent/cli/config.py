@@ -21,6 +21,7 @@ class Kind(StrEnum):
     STUDIES = "studies"
     ROBUSTNESS = "robustness"
     CONTROLS = "controls"
+    CLUSTERS = "clusters"
 
 
 @config.command("list")
@@ -77,6 +78,7 @@ def schema(kind: Kind = typer.Option(Kind.EXTRACTION, "--kind", help="Which sett
 
 
 def _settings_type(kind: Kind) -> type[BaseModel]:
+    from radiomics_talent.cluster_settings import ClusterSettings
     from radiomics_talent.model_settings import ModelSettings
     from radiomics_talent.robustness_settings import ControlSettings, PerturbationSettings
     from radiomics_talent.settings import ExtractionSettings
@@ -88,5 +90,6 @@ def _settings_type(kind: Kind) -> type[BaseModel]:
         Kind.STUDIES: StudySettings,
         Kind.ROBUSTNESS: PerturbationSettings,
         Kind.CONTROLS: ControlSettings,
+        Kind.CLUSTERS: ClusterSettings,
     }
     return types[kind]

@@ -13,6 +13,7 @@ from radiomics_talent.cli.compilation import compile_engine
 from radiomics_talent.cli.jobs import usable_cpus
 from radiomics_talent.cli.reviewed import lesions_of, rejection_lines, rejection_record
 from radiomics_talent.cli.run_end import MOST_SENTENCES, failure_lines, kept_in
+from radiomics_talent.cli.workers import CLUSTER, SCHEDULER, cluster_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,8 @@ def extract(
         help="Share of the lesions to compute with the other engine too; a difference stops the run.",
     ),
     jobs: int = typer.Option(0, "--jobs", "-j", min=0, help="Processors to use; 0 takes every one."),
+    scheduler: str | None = SCHEDULER,
+    cluster: str | None = CLUSTER,
     timeout: float = typer.Option(
         3600.0, "--timeout", min=0.0, help="Longest time for a lesion in seconds; 0 sets no limit."
     ),
@@ -90,12 +93,13 @@ def extract(
     from radiomics_talent.cli.progress import progress
     from radiomics_talent.extraction.run import run_extraction
 
-    with kept_in(out), progress("extracting", "lesions") as bar:
+    with kept_in(out), cluster_workers(scheduler, cluster) as workers, progress("extracting", "lesions") as bar:
         result = run_extraction(
             table,
             settings,
             out,
             jobs=jobs or usable_cpus(),
+            workers=workers,
             timeout_s=timeout or None,
             progress=lambda p: bar(p.done, p.total),
             save_preprocessed=save_preprocessed,

@@ -12,6 +12,7 @@ from radiomics_talent.cli.compilation import compile_engine
 from radiomics_talent.cli.jobs import usable_cpus
 from radiomics_talent.cli.reviewed import lesions_of, rejection_lines
 from radiomics_talent.cli.run_end import failure_lines, kept_in
+from radiomics_talent.cli.workers import CLUSTER, SCHEDULER, cluster_workers
 
 if TYPE_CHECKING:
     from radiomics_talent.robustness.control_run import ControlResult, Question
@@ -52,6 +53,8 @@ def robustness_controls(
         None, "--seed", min=0, help="Seed of all that is drawn, in place of the settings'."
     ),
     jobs: int = typer.Option(0, "--jobs", "-j", min=0, help="Processors to use; 0 takes every one."),
+    scheduler: str | None = SCHEDULER,
+    cluster: str | None = CLUSTER,
     timeout: float = typer.Option(
         3600.0, "--timeout", min=0.0, help="Longest time for all controls of a lesion in seconds; 0 sets no limit."
     ),
@@ -83,7 +86,7 @@ def robustness_controls(
     question = _question(clinical, outcome, model, positive, event, study, icc)
     table, excluded = lesions_of(cohort, reviewed=reviewed)
     compile_engine(settings)
-    with kept_in(out), stages() as stage:
+    with kept_in(out), cluster_workers(scheduler, cluster) as workers, stages() as stage:
         bar = stage("extracting", "lesions")
         result = run_controls(
             table,
@@ -92,6 +95,7 @@ def robustness_controls(
             out,
             question=question,
             jobs=jobs or usable_cpus(),
+            workers=workers,
             timeout_s=timeout or None,
             progress=lambda p: bar(p.done, p.total),
             model_progress=stage("cross-validating", "folds"),

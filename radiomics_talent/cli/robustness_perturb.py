@@ -13,6 +13,7 @@ from radiomics_talent.cli.jobs import usable_cpus
 from radiomics_talent.cli.reviewed import lesions_of, rejection_lines
 from radiomics_talent.cli.run_end import failure_lines, kept_in
 from radiomics_talent.cli.stable_shares import shares_lines
+from radiomics_talent.cli.workers import CLUSTER, SCHEDULER, cluster_workers
 
 if TYPE_CHECKING:
     from radiomics_talent.robustness.perturbation_run import PerturbationResult
@@ -37,6 +38,8 @@ def robustness_perturb(
         None, "--seed", min=0, help="Seed of all that is drawn, in place of the settings'."
     ),
     jobs: int = typer.Option(0, "--jobs", "-j", min=0, help="Processors to use; 0 takes every one."),
+    scheduler: str | None = SCHEDULER,
+    cluster: str | None = CLUSTER,
     timeout: float = typer.Option(
         3600.0, "--timeout", min=0.0, help="Longest time for all versions of a lesion in seconds; 0 sets no limit."
     ),
@@ -64,13 +67,14 @@ def robustness_perturb(
     asked = with_seed(with_versions(PerturbationSettings.from_yaml(perturbations), versions), seed)
     table, excluded = lesions_of(cohort, reviewed=reviewed)
     compile_engine(settings)
-    with kept_in(out), progress("perturbing", "lesions") as bar:
+    with kept_in(out), cluster_workers(scheduler, cluster) as workers, progress("perturbing", "lesions") as bar:
         result = run_perturbations(
             table,
             settings,
             asked,
             out,
             jobs=jobs or usable_cpus(),
+            workers=workers,
             timeout_s=timeout or None,
             progress=lambda p: bar(p.done, p.total),
             command=sys.argv[1:],

@@ -20,17 +20,18 @@ MOST_SENTENCES = 20
 
 @contextmanager
 def kept_in(out: Path) -> Iterator[None]:
-    """Say after Ctrl-C where to go on, and turn a folder that cannot be written any more into wrong usage.
+    """Say after Ctrl-C where to go on; a folder that cannot be written any more, or a lost cluster, is wrong usage.
 
     Raises
     ------
     ConfigError
-        The folder cannot be written any more.
+        The folder cannot be written any more, or the cluster cannot be used.
     typer.Exit
         With 130, after Ctrl-C.
     """
     from radiomics_talent.errors import ConfigError
     from radiomics_talent.extraction.store import RunFolderError
+    from radiomics_talent.extraction.workers import ClusterError
 
     try:
         yield
@@ -39,7 +40,7 @@ def kept_in(out: Path) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         typer.echo(f"stopped; what is complete is kept in {out}: repeat the command to go on", err=True)
         raise typer.Exit(130) from None
-    except RunFolderError as error:
+    except (RunFolderError, ClusterError) as error:
         raise ConfigError(error.message, where=error.where) from error
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from radiomics_talent.cli.jobs import usable_cpus
+from radiomics_talent.cli.workers import CLUSTER, SCHEDULER, cluster_workers
 
 if TYPE_CHECKING:
     from radiomics_talent.modelling.training import TrainingResult
@@ -57,6 +58,8 @@ def train(
     jobs: int = typer.Option(
         0, "--jobs", "-j", min=0, help="Worker processes; 0 takes every CPU. Numbers do not depend on it."
     ),
+    scheduler: str | None = SCHEDULER,
+    cluster: str | None = CLUSTER,
     as_json: bool = typer.Option(False, "--json", help="Print every figure as JSON."),
 ) -> None:
     """Validate a model by repeated nested cross-validation, fit it on all patients, and write it with its card.
@@ -70,6 +73,8 @@ def train(
     """  # fmt: skip
     from radiomics_talent.cli.progress import progress
     from radiomics_talent.cohort.clinical import load_clinical
+    from radiomics_talent.errors import ConfigError
+    from radiomics_talent.extraction.workers import ClusterError
     from radiomics_talent.model_settings import ModelSettings
     from radiomics_talent.modelling.outcome import Outcome
     from radiomics_talent.modelling.tables import extraction_record, read_features, read_icc, read_lesion_outcomes
@@ -82,7 +87,7 @@ def train(
     dictionary = StudySettings.from_yaml(study) if study else None
     levels = tuple(level.strip() for level in positive.split(",") if level.strip())
     try:
-        with progress("training", "folds") as bar:
+        with cluster_workers(scheduler, cluster) as workers, progress("training", "folds") as bar:
             result = run_training(
                 read_features(features),
                 load_clinical(clinical, dictionary),
@@ -95,8 +100,11 @@ def train(
                 extraction=extraction_record(features),
                 synthetic=synthetic,
                 jobs=jobs or usable_cpus(),
+                spread=None if workers is None else workers.map_unordered,
                 progress=bar,
             )
+    except ClusterError as error:
+        raise ConfigError(error.message, where=error.where) from error
     except KeyboardInterrupt:
         typer.echo(f"stopped; finished folds are kept in {out}: repeat the command to go on", err=True)
         raise typer.Exit(130) from None

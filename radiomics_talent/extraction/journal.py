@@ -8,12 +8,12 @@ outlive a process, not a power cut.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from radiomics_talent.extraction.outcome import Stage
@@ -69,9 +69,9 @@ def journal_of(folder: Path, row: int, part: int | None = None) -> Journal:
 
 
 def read_journals(folder: Path) -> tuple[Mark, ...]:
-    """Return what was begun and not finished."""
+    """Return what was begun and not finished, on whatever machine."""
     marks = []
-    for path in sorted(folder.glob("*.started")):
+    for path in sorted((*folder.glob("*.started"), *folder.glob("*/*.started"))):
         try:
             marks.append(Mark(**json.loads(path.read_text(encoding="utf-8"))))
         except (FileNotFoundError, ValueError, TypeError):
@@ -82,13 +82,12 @@ def read_journals(folder: Path) -> tuple[Mark, ...]:
 def clear_journals(folder: Path) -> tuple[str, ...]:
     """Empty the folder and return what crashed workers left to read (their stacks)."""
     stacks = []
-    for path in _files(folder):
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():  # of another machine, which may still be writing there
+            shutil.rmtree(path, ignore_errors=True)
+            continue
         if path.suffix == ".crash":
             text = path.read_text(encoding="utf-8", errors="replace").strip()
             stacks += [text] if text else []
         path.unlink(missing_ok=True)
     return tuple(stacks)
-
-
-def _files(folder: Path) -> Iterable[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_file())

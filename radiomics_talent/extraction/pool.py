@@ -15,7 +15,7 @@ import warnings
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import SimpleITK as sitk
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor  # type: ignore[import-untyped]
@@ -59,6 +59,7 @@ class LocalWorkers:
     """
 
     jobs: int = 1
+    map_unordered: ClassVar[None] = None
 
     def __str__(self) -> str:
         return f"{self.jobs} jobs"
@@ -76,7 +77,8 @@ class LocalWorkers:
         if not tasks:
             return
         first = tasks[0]
-        recovery = Recovery(work, deliver, tell, Processes(first.folder.journal), first.timeout_s)
+        journal = first.folder.journal
+        recovery = Recovery(work, deliver, tell, Processes(journal), journal, first.timeout_s)
         if min(self.jobs, len(tasks)) == 1 and first.timeout_s is None:
             with _one_thread():
                 for task in tasks:
@@ -142,13 +144,13 @@ class Processes:
 
     Parameters
     ----------
-    journal : Path
-        Where workers write down what they do.
+    journal : Path or None
+        Where a worker that crashes leaves its stack.
     keep_s : float, optional
         How long they wait for more work after a pool has ended; by default not at all.
     """
 
-    def __init__(self, journal: Path, keep_s: float | None = None) -> None:
+    def __init__(self, journal: Path | None, keep_s: float | None = None) -> None:
         self.journal, self.keep_s = journal, keep_s
         self._executor: ProcessPoolExecutor | None = None
 
@@ -159,7 +161,7 @@ class Processes:
                 jobs,
                 timeout=self.keep_s,
                 initializer=_begin_worker,
-                initargs=(str(self.journal), os.getpid()),
+                initargs=(None if self.journal is None else str(self.journal), os.getpid()),
                 env=dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONFAULTHANDLER": ""},
             )
         return self._executor
@@ -183,13 +185,17 @@ class Recovery:
         As `radiomics_talent.extraction.workers.Workers` has them.
     processes : Processes
         Who does the work.
+    journal : Path
+        Where they write down what they do.
     timeout_s : float or None
         Time limit of the tasks.
     """
 
-    def __init__(self, work: Work, deliver: Deliver, tell: Tell, processes: Processes, timeout_s: float | None) -> None:
+    def __init__(
+        self, work: Work, deliver: Deliver, tell: Tell, processes: Processes, journal: Path, timeout_s: float | None
+    ) -> None:
         self.work, self.deliver, self.tell = work, deliver, tell
-        self.processes, self.journal, self.timeout_s = processes, processes.journal, timeout_s
+        self.processes, self.journal, self.timeout_s = processes, journal, timeout_s
         self.died = self.delivered = 0.0
 
     def pool(self, tasks: _Queue, jobs: int) -> bool:
@@ -302,10 +308,11 @@ def _forget_queued(executor: ProcessPoolExecutor) -> None:
             executor._work_ids.get_nowait()  # noqa: SLF001  # it offers no other way
 
 
-def _begin_worker(journal: str, parent: int) -> None:
+def _begin_worker(journal: str | None, parent: int) -> None:
     """Make a new process a worker: one thread, silent, and gone when its parent is gone."""
     # One small file a worker; it takes the stack of a crash, which would otherwise be printed.
-    stack = open(os.path.join(journal, f"{os.getpid()}.crash"), "w", encoding="utf-8")  # noqa: PTH118, PTH123, SIM115
+    place = os.devnull if journal is None else os.path.join(journal, f"{os.getpid()}.crash")  # noqa: PTH118
+    stack = open(place, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     faulthandler.enable(stack)
     threadpool_limits(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

@@ -61,9 +61,18 @@ _EXCLUDED_COLUMNS = ("row", "patient_id", "lesion_id", "comment", "reviewer", "t
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """A run folder, by its paths. Cheap to send to a worker; holding the lock is the affair of `open_run`."""
+    """A run folder, by its paths. Cheap to send to a worker; holding the lock is the affair of `open_run`.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    desk : str
+        Who writes into the journal, where several machines do: a folder in it.
+    """
 
     path: Path
+    desk: str = ""
 
     @property
     def shards(self) -> Path:
@@ -73,7 +82,7 @@ class RunFolder:
     @property
     def journal(self) -> Path:
         """Folder of what is being worked on."""
-        return self.path / "journal"
+        return self.path / "journal" / self.desk
 
     @property
     def preprocessed(self) -> Path:

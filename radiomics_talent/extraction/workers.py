@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from radiomics_talent.errors import ExtractionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from radiomics_talent.extraction.outcome import Outcome
@@ -28,6 +28,13 @@ class Workers(Protocol):
     @property
     def jobs(self) -> int:
         """How many tasks are done at once."""
+
+    @property
+    def map_unordered(self) -> Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], Iterator[Any]] | None:
+        """What calls a function with each of several tuples of arguments, and yields what it returns as it comes.
+
+        None for processes of this machine: fits of models have their own.
+        """
 
     def work_through(
         self, tasks: Sequence[ScanTask], work: Work, *, deliver: Deliver, tell: Tell, suspects: AbstractSet[str]

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from radiomics_talent.modelling.dataset import StudyTable
 
     Floats = NDArray[np.float64]
+    Spread = Callable[[Callable[..., "FoldResult"], Sequence[tuple[Any, ...]]], Iterator["FoldResult"]]
 
 Kind = Literal["cv", "permuted", "curve", "holdout"]
 CURVE_REPEATS = 2
@@ -150,6 +151,7 @@ def run_validation(
     *,
     icc: Mapping[str, float] | None = None,
     jobs: int = 1,
+    spread: Spread | None = None,
     keep: Callable[[FoldResult], None] | None = None,
 ) -> dict[str, FoldResult]:
     """Run tasks, in any order and any number of processes, to the same results.
@@ -166,12 +168,14 @@ def run_validation(
         ICC by feature.
     jobs : int
         Processes; 1 stays in this one.
+    spread : callable, optional
+        Who calls `run_fold` with each of several tuples of arguments, in place of `jobs` processes: a cluster.
     keep : callable, optional
         Is given each result as it comes.
     """
     times = evaluation_times(table.y) if table.y.dtype.names else np.empty(0)
     done = {}
-    for result in _results(table, settings, tasks, icc, times, jobs):
+    for result in _results(table, settings, tasks, icc, times, jobs, spread):
         done[result.key] = result
         if keep is not None:
             keep(result)
@@ -312,10 +316,13 @@ def _permuted_folds(table: StudyTable, settings: ModelSettings, number: int, sit
 
 def _results(
     table: StudyTable, settings: ModelSettings, tasks: Sequence[FoldTask], icc: Mapping[str, float] | None,
-    times: Floats, jobs: int,
+    times: Floats, jobs: int, spread: Spread | None,
 ) -> Iterator[FoldResult]:  # fmt: skip
-    if jobs == 1 or len(tasks) < 2:
-        yield from (run_fold(table, settings, task, icc, times) for task in tasks)
-        return
-    calls = (delayed(run_fold)(table, settings, task, icc, times) for task in tasks)
-    yield from Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="3*n_jobs")(calls)
+    calls = [(table, settings, task, icc, times) for task in tasks]
+    if spread is not None:
+        yield from spread(run_fold, calls)
+    elif jobs == 1 or len(tasks) < 2:
+        yield from (run_fold(*call) for call in calls)
+    else:
+        pool = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="3*n_jobs")
+        yield from pool(delayed(run_fold)(*call) for call in calls)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from radiomics_talent.model_settings import Block, ModelSettings
     from radiomics_talent.modelling.metrics import Estimate
     from radiomics_talent.modelling.outcome import Outcome
-    from radiomics_talent.modelling.validation import FoldResult, FoldTask
+    from radiomics_talent.modelling.validation import FoldResult, FoldTask, Spread
     from radiomics_talent.modelling.validation_report import BlockReport, Scored
     from radiomics_talent.robustness.control_verdict import FeatureSet
     from radiomics_talent.robustness_settings import Control
@@ -82,6 +83,7 @@ def model_controls(  # noqa: PLR0913
     *,
     icc: Mapping[str, float] | None = None,
     jobs: int = 1,
+    spread: Spread | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ControlReport:
     """Cross-validate the same model on the original and on every control, with each set of features.
@@ -108,6 +110,8 @@ def model_controls(  # noqa: PLR0913
         ICC by feature, for the stability and correlation filters.
     jobs : int
         Processes.
+    spread : callable, optional
+        As `radiomics_talent.modelling.validation.run_validation` has it.
     progress : callable, optional
         Takes the number of folds done and of all.
 
@@ -127,7 +131,9 @@ def model_controls(  # noqa: PLR0913
     kept, others, left_out = _same_lesions(original, controls)
     effects = control_effects(kept, others)
     runs = list(_runs(kept, others, clinical, outcome, settings, _changed(effects)))
-    blocks = _cross_validated(runs, Path(out), icc, jobs, progress)
+    blocks = _cross_validated(
+        runs, Path(out), icc, partial(run_validation, icc=icc, jobs=jobs, spread=spread), progress
+    )
     rows = _rows(runs, blocks, settings)
     units = blocks["original", "all"].scored
     patients = np.unique(units.patients)
@@ -228,7 +234,7 @@ def _cross_validated(
     runs: list[_Run],
     out: Path,
     icc: Mapping[str, float] | None,
-    jobs: int,
+    validate: Callable[..., dict[str, FoldResult]],
     progress: Callable[[int, int], None] | None,
 ) -> dict[tuple[str, FeatureSet], BlockReport]:
     total, n_done = sum(len(run.tasks) for run in runs), 0
@@ -249,7 +255,7 @@ def _cross_validated(
                 progress(n_done, total)
 
         todo = [t for t in run.tasks if t.key not in results]
-        results |= run_validation(run.table, run.settings, todo, icc=icc, jobs=jobs, keep=keep)
+        results |= validate(run.table, run.settings, todo, keep=keep)
         report = report_validation(run.table, run.settings, run.tasks, results)
         judgements |= {(run.control, features): report.blocks[block] for block, features in run.sets.items()}
     return judgements

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from radiomics_talent.cohort.manifest import CohortTable
     from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.cohort_work import Progress
+    from radiomics_talent.extraction.workers import Workers
     from radiomics_talent.features.engine import LesionFeatures
     from radiomics_talent.model_settings import ModelSettings
     from radiomics_talent.modelling.outcome import Outcome
@@ -139,6 +140,7 @@ def run_controls(  # noqa: PLR0913  # arguments beside the settings are keywords
     *,
     question: Question | None = None,
     jobs: int = 1,
+    workers: Workers | None = None,
     timeout_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     model_progress: Callable[[int, int], None] | None = None,
@@ -149,7 +151,7 @@ def run_controls(  # noqa: PLR0913  # arguments beside the settings are keywords
 
     Parameters
     ----------
-    cohort, settings, out, jobs, timeout_s, progress, command, excluded
+    cohort, settings, out, jobs, workers, timeout_s, progress, command, excluded
         As `radiomics_talent.extraction.run.run_extraction` has them.
     controls : ControlSettings
         Which controls.
@@ -176,7 +178,7 @@ def run_controls(  # noqa: PLR0913  # arguments beside the settings are keywords
         check_question(question, settings, cohort)
     with versions_of_cohort(
         *(cohort, settings, Controls(controls), out),
-        jobs=jobs, timeout_s=timeout_s, progress=progress, command=command, excluded=excluded,
+        jobs=jobs, workers=workers, timeout_s=timeout_s, progress=progress, command=command, excluded=excluded,
     ) as (folder, run):  # fmt: skip
         from radiomics_talent.robustness.control_effects import control_effects  # noqa: PLC0415  # pandas
         from radiomics_talent.robustness.control_models import model_controls  # noqa: PLC0415  # scikit-learn
@@ -196,6 +198,7 @@ def run_controls(  # noqa: PLR0913  # arguments beside the settings are keywords
             folder.path / "models",
             icc=question.icc,
             jobs=jobs,
+            spread=None if workers is None else workers.map_unordered,
             progress=model_progress,
         )
         write_frame(folder.path / "controls.csv", report.frame())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from radiomics_talent.cohort.manifest import CohortTable
     from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.cohort_work import Progress
+    from radiomics_talent.extraction.workers import Workers
     from radiomics_talent.robustness.version_run import VersionRun
     from radiomics_talent.robustness_settings import PerturbationSettings
     from radiomics_talent.settings import ExtractionSettings
@@ -65,6 +66,7 @@ def run_perturbations(  # noqa: PLR0913  # arguments beside the settings are key
     out: Path,
     *,
     jobs: int = 1,
+    workers: Workers | None = None,
     timeout_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     command: Sequence[str] = (),
@@ -74,7 +76,7 @@ def run_perturbations(  # noqa: PLR0913  # arguments beside the settings are key
 
     Parameters
     ----------
-    cohort, settings, out, jobs, timeout_s, progress, command, excluded
+    cohort, settings, out, jobs, workers, timeout_s, progress, command, excluded
         As `radiomics_talent.extraction.run.run_extraction` has them; the time limit is for all versions of a lesion.
     perturbations : PerturbationSettings
         Which versions, and what counts as stable. What counts may be changed without making the versions again.
@@ -97,7 +99,7 @@ def run_perturbations(  # noqa: PLR0913  # arguments beside the settings are key
     decides = perturbations.stability
     with versions_of_cohort(
         *(cohort, settings, Perturbations(perturbations), out),
-        jobs=jobs, timeout_s=timeout_s, progress=progress, command=command, excluded=excluded,
+        jobs=jobs, workers=workers, timeout_s=timeout_s, progress=progress, command=command, excluded=excluded,
     ) as (folder, run):  # fmt: skip
         from radiomics_talent.modelling.record import write_frame  # noqa: PLC0415  # pandas: wanted at the end
         from radiomics_talent.robustness.stability import icc_table, stability, stable_shares  # noqa: PLC0415

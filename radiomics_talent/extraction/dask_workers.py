@@ -1,0 +1,225 @@
+"""The workers of a Dask cluster: tasks carry paths and rows, results stay in the run folder that all machines share.
+
+A task is done in a process of its own beside the Dask worker, kept from one task to the next, so that one path serves
+here and on a single machine: a lesion that hangs, crashes or needs too much memory costs itself alone. A Dask worker
+that is lost costs what it had in work: Dask gives that to another, which finds the finished lesions in the folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from radiomics_talent.errors import TalentError
+from radiomics_talent.extraction.dask_tasks import do_call, do_scan, under_way, versions_of_fits
+from radiomics_talent.extraction.journal import read_journals
+from radiomics_talent.extraction.outcome import Failure, Outcome
+from radiomics_talent.extraction.workers import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from radiomics_talent.extraction.worker import ScanTask
+    from radiomics_talent.extraction.workers import Deliver, Tell, Work
+
+R = TypeVar("R")
+_LOG = logging.getLogger(__name__)
+_AHEAD = 3
+_LOOK_EVERY_S = 1.0
+_COUNT_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class DaskWorkers:
+    """The workers of a cluster, as `radiomics_talent.extraction.workers.Workers`.
+
+    Attributes
+    ----------
+    client : distributed.Client
+        Connected to the scheduler.
+    wait_s : float
+        How long there may be no worker at all.
+    """
+
+    client: Any
+    wait_s: float
+
+    @property
+    def jobs(self) -> int:
+        """How many tasks are done at once, as of now."""
+        return _threads(self.client)
+
+    def __str__(self) -> str:
+        return "a Dask cluster"
+
+    def work_through(
+        self, tasks: Sequence[ScanTask], work: Work, *, deliver: Deliver, tell: Tell, suspects: AbstractSet[str]
+    ) -> None:
+        """Do every task, see `radiomics_talent.extraction.workers.Workers`."""
+        del suspects  # every lesion has a process that may die
+        if not tasks:
+            return
+        journal, run_id = tasks[0].folder.journal, tasks[0].run_id
+
+        def took(task: ScanTask, outcome: tuple[Outcome, ...] | BaseException) -> None:
+            deliver(_lost(task, outcome) if isinstance(outcome, BaseException) else outcome)
+
+        def look() -> None:
+            tell([mark.done for mark in read_journals(journal)])
+
+        with under_way(journal, run_id):
+            self._each(do_scan, ((work, task) for task in tasks), took=lambda call, o: took(call[1], o), look=look)
+
+    def map_unordered(self, function: Callable[..., R], calls: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+        """Call a function with each tuple of arguments on the cluster and yield what it returns, as it comes.
+
+        Parameters
+        ----------
+        function : callable
+            Importable by a worker; it may take a process for itself.
+        calls : sequence of tuple
+            Positional arguments. Large objects that several calls share are sent to each worker once.
+
+        Raises
+        ------
+        ClusterError
+            The cluster cannot be used, or is lost.
+        """
+        shared = self._scattered(calls)
+        expected = versions_of_fits()
+        found: list[R] = []
+
+        def took(_: tuple[Any, ...], result: Any) -> None:
+            if isinstance(result, BaseException):
+                raise ClusterError(
+                    "the workers that had this task died, several of them; give them more memory and repeat the "
+                    "command: what is complete is kept"
+                ) from result
+            found.append(result)
+
+        waiting = ((expected, function, *(shared.get(id(a), a) for a in call)) for call in calls)
+        for _ in self._taken(do_call, waiting, took=took, look=lambda: None):
+            yield from found
+            found.clear()
+
+    def _scattered(self, calls: Sequence[tuple[Any, ...]]) -> dict[int, Any]:
+        """Send what all calls share to the workers; return its place on the cluster by identity."""
+        if len(calls) < 2:
+            return {}
+        same = [a for a, b in zip(calls[0], calls[-1], strict=True) if a is b and a is not None]
+        return {id(a): self.client.scatter(a, broadcast=True, hash=False) for a in same}
+
+    def _each(self, function: Callable[..., R], calls: Iterator[tuple[Any, ...]], **what: Any) -> None:
+        for _ in self._taken(function, calls, **what):
+            pass
+
+    def _taken(
+        self,
+        function: Callable[..., R],
+        calls: Iterator[tuple[Any, ...]],
+        *,
+        took: Callable[[tuple[Any, ...], Any], None],
+        look: Callable[[], None],
+    ) -> Iterator[None]:
+        """Do calls on the cluster, a few ahead of the work; `took` gets each with its result, or what it died of."""
+        ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        in_work: dict[Any, tuple[Any, ...]] = {}
+        count = _Count(self.client, self.wait_s)
+        try:
+            while True:
+                while len(in_work) < count.threads * _AHEAD and (call := next(calls, None)) is not None:
+                    future = self.client.submit(function, *call, pure=False)
+                    in_work[future] = call
+                    future.add_done_callback(ended.put)
+                if not in_work:
+                    return
+                try:
+                    future = ended.get(timeout=_LOOK_EVERY_S)
+                except queue.Empty:
+                    count.renew()
+                else:
+                    took(in_work.pop(future), _result(future))
+                    count.is_alive()
+                    yield
+                look()
+        finally:
+            if in_work:
+                self.client.cancel(list(in_work))
+
+
+class _Count:
+    """How many tasks the cluster does at once: workers come and go."""
+
+    def __init__(self, client: Any, wait_s: float) -> None:
+        self._client, self._wait_s = client, wait_s
+        self.threads = _threads(client)
+        self._looked = self._alive = time.monotonic()
+
+    def is_alive(self) -> None:
+        """Take note that something was done."""
+        self._alive = time.monotonic()
+
+    def renew(self) -> None:
+        """Count again from time to time; give up when there has been no worker for too long."""
+        if self._client.status != "running":
+            raise ClusterError(_SCHEDULER_GONE)
+        now = time.monotonic()
+        if now - self._looked < min(_COUNT_EVERY_S, self._wait_s):
+            return
+        self._looked = now
+        try:
+            threads = sum(self._client.nthreads().values())
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(_SCHEDULER_GONE) from error
+        if threads:
+            self.threads = threads
+            self.is_alive()
+        elif now - self._alive > self._wait_s:
+            raise ClusterError(
+                f"there has been no Dask worker for {self._wait_s / 60:g} minutes; begin some and repeat the command: "
+                "what is complete is kept"
+            )
+
+
+def _threads(client: Any) -> int:
+    return max(1, int(sum(client.nthreads().values())))
+
+
+_SCHEDULER_GONE = (
+    "the Dask scheduler is gone; begin it and its workers again and repeat the command: what is complete is kept"
+)
+
+
+def _result(future: Any) -> Any:
+    """Return the result of a task, or the exception that says that worker after worker died with it."""
+    from distributed.scheduler import KilledWorker  # noqa: PLC0415  # an extra
+
+    if future.status == "finished":
+        return future.result()
+    if future.status != "error":
+        raise ClusterError(_SCHEDULER_GONE)
+    error = future.exception()
+    if isinstance(error, KilledWorker):
+        return error
+    if isinstance(error, TalentError):
+        raise error
+    raise ClusterError(
+        f"the workers cannot do the task ({type(error).__name__}: {error}); install the same radiomics-talent there, "
+        "or see their logs"
+    ) from error
+
+
+def _lost(task: ScanTask, error: BaseException) -> tuple[Outcome, ...]:
+    _LOG.error("worker after worker died with row %d: %s", task.lesions[0].row, error)
+    sentence = (
+        "killed: several Dask workers died, one after the other, while they had this scan; give them more memory or "
+        f"time and repeat the command ({task.details})"
+    )
+    return tuple(
+        Outcome(x.row, 0, x.lesion_id, failure=Failure(x.row, x.patient_id, x.lesion_id, "worker", sentence))
+        for x in task.lesions
+    )
