@@ -40,7 +40,8 @@ def index(
 ) -> None:
     """Find CT series and lesion masks below a folder, and write the table that the other commands start from.
 
-    Headers only are read; links to folders elsewhere are followed.
+    Headers only are read; links to folders elsewhere are followed. Until its series is described, a header waits in the
+    folder for temporary files (TMPDIR): some 150 bytes a file, removed at the end.
 
     An older table that differs is kept as FILE.bak, FILE.bak2 and so on.
 

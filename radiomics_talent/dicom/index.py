@@ -127,7 +127,7 @@ def _read_all(
     """Read every listed file into the spool; return how many are DICOM, how many are not, and what is damaged."""
     n_read = n_ignored = done = 0
     damaged: dict[int, tuple[Finding, ...]] = {}
-    with closing(_read_chunks(spool, min(jobs, -(-total // CHUNK)))) as chunks:
+    with closing(_read_chunks(spool, jobs, -(-total // CHUNK))) as chunks:
         for chunk in chunks:
             spool.add(chunk)
             n_read, n_ignored, done = n_read + chunk.n_read, n_ignored + chunk.n_ignored, done + chunk.n_files
@@ -138,13 +138,13 @@ def _read_all(
     return n_read, n_ignored, [finding for number in sorted(damaged) for finding in damaged[number]]
 
 
-def _read_chunks(spool: Spool, jobs: int) -> Generator[ReadChunk]:
+def _read_chunks(spool: Spool, jobs: int, n_chunks: int) -> Generator[ReadChunk]:
     chunks = enumerate(spool.listed())
-    if jobs <= 1:
+    if jobs == 1 or n_chunks <= 1:
         yield from (read_chunk(number, paths) for number, paths in chunks)
         return
     # In any order: behind one file that a disk is slow to give, all others would gather in memory.
-    pool = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
+    pool = Parallel(n_jobs=min(jobs, n_chunks), return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
     tasks = (delayed(read_chunk)(number, paths) for number, paths in chunks)
     results = cast("Generator[ReadChunk]", pool(tasks))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import pickle
@@ -98,7 +99,7 @@ def open_spool() -> Iterator[Spool]:
     Raises
     ------
     ConfigError
-        There is no room in that folder, or it cannot be written.
+        There is no room in that folder.
     """
     try:
         with (
@@ -107,7 +108,9 @@ def open_spool() -> Iterator[Spool]:
         ):
             database.executescript(_TABLES)
             yield Spool(Path(folder) / "files.gz", database)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
         sentence = f"the headers that were read cannot be kept there ({error}); make room, or name another TMPDIR"
         raise ConfigError(sentence, where=tempfile.gettempdir()) from error
 

@@ -1,6 +1,7 @@
 """Walking trees, taking series apart, linking masks."""
 
 import dataclasses
+import errno
 import gc
 import shutil
 import sqlite3
@@ -176,7 +177,7 @@ def test_findings_come_in_the_order_of_files(tmp_path, monkeypatch):
     for path in paths[1:]:
         path.write_bytes(path.read_bytes()[:400])
     monkeypatch.setattr("radiomics_talent.dicom.index.CHUNK", 1)
-    monkeypatch.setattr("radiomics_talent.dicom.index._read_chunks", lambda spool, _: read_backwards(spool))
+    monkeypatch.setattr("radiomics_talent.dicom.index._read_chunks", lambda spool, *_: read_backwards(spool))
     assert [f.where for f in index_dicom(tmp_path).findings] == list(map(str, paths[1:]))
 
 
@@ -223,14 +224,18 @@ def test_nothing_stays_on_disk_after_an_interrupt(tmp_path, spools, jobs, monkey
     assert not list(spools.glob("radiomics-talent-index-*"))
 
 
-def test_no_room_for_headers_is_told(tmp_path, spools, monkeypatch):
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [("add", sqlite3.OperationalError("no space: full")), ("list_files", OSError(errno.ENOSPC, "no space: full"))],
+)
+def test_no_room_for_headers_is_told(tmp_path, spools, call, error, monkeypatch):
     write_ct_series(tmp_path / "ct", N)
 
     def full(*_):
-        raise sqlite3.OperationalError("database or disk is full")
+        raise error
 
-    monkeypatch.setattr(Spool, "add", full)
-    with pytest.raises(ConfigError, match=r"temporary: the headers that were read cannot be kept there \(database or"):
+    monkeypatch.setattr(Spool, call, full)
+    with pytest.raises(ConfigError, match=r"temporary: the headers that were read cannot be kept there \(.*no space"):
         index_dicom(tmp_path / "ct")
     assert not list(spools.iterdir())
 
