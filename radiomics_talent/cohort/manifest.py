@@ -15,9 +15,10 @@ from datetime import date
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
+from radiomics_talent.cohort.lesion import Lesion, LesionsByScan, PackedLesions, find_repeated
 from radiomics_talent.cohort.pseudonym import patient_name
 from radiomics_talent.cohort.series_table import write_series_table
-from radiomics_talent.cohort.spreadsheet import column_name, number, read_sheet, relative_path, write_sheet
+from radiomics_talent.cohort.spreadsheet import column_name, number, open_sheet, relative_path, write_sheet
 from radiomics_talent.errors import ConfigError, TableError
 from radiomics_talent.findings import Finding
 
@@ -39,73 +40,26 @@ _TEXT_COLUMNS = tuple(c for c in COLUMNS if c not in {"image", "mask", "slice_th
 
 
 @dataclass(frozen=True, slots=True)
-class Lesion:
-    """One row of cohort.csv.
-
-    Attributes
-    ----------
-    row : int
-        Row number in the CSV as a spreadsheet program shows it (the header is 1).
-    patient_id, lesion_id : str
-        Together unique in a cohort.
-    image, mask : Path
-        Absolute. The image is a DICOM folder, or one file (Enhanced CT, NIfTI, NRRD).
-    label : str
-        ROI name, segment number or voxel value; empty when the mask holds one lesion.
-    series_uid : str
-        SeriesInstanceUID, with ``#<volume>`` when the series was split; empty when the folder holds one volume.
-    """
-
-    row: int
-    patient_id: str
-    lesion_id: str
-    image: Path
-    mask: Path
-    label: str = ""
-    roi_name: str = ""
-    series_uid: str = ""
-    study_date: str = ""
-    contrast_phase: str = ""
-    slice_thickness_mm: float | None = None
-    kernel: str = ""
-    manufacturer: str = ""
-    site: str = ""
-
-    @property
-    def key(self) -> str:
-        """The lesion's name, unique in a cohort."""
-        return f"{self.patient_id}/{self.lesion_id}"
-
-    @property
-    def scan_key(self) -> tuple[str, str]:
-        """Image path and series: rows that share it are loaded once."""
-        return (str(self.image), self.series_uid)
-
-
-@dataclass(frozen=True, slots=True)
 class CohortTable:
     """A cohort: its lesions in the order of the CSV.
 
     Attributes
     ----------
-    lesions : tuple of Lesion
-        The rows.
+    lesions : sequence of Lesion
+        The rows: a tuple, or what `load_cohort` packs them into.
     path : Path or None
         The CSV; None for a table that was never written.
     findings : tuple of Finding
         What concerns the table or a file left out of it, not one row.
     """
 
-    lesions: tuple[Lesion, ...]
+    lesions: Sequence[Lesion]
     path: Path | None = None
     findings: tuple[Finding, ...] = ()
 
-    def scans(self) -> tuple[tuple[Lesion, ...], ...]:
-        """Return the lesions grouped by scan, scans in the order of their first row."""
-        groups: dict[tuple[str, str], list[Lesion]] = {}
-        for lesion in self.lesions:
-            groups.setdefault(lesion.scan_key, []).append(lesion)
-        return tuple(tuple(group) for group in groups.values())
+    def scans(self) -> Sequence[tuple[Lesion, ...]]:
+        """Return the lesions grouped by scan, scans in the order of their first row; a group is made when asked for."""
+        return LesionsByScan(self.lesions)
 
 
 def load_cohort(path: str | Path) -> CohortTable:
@@ -121,7 +75,7 @@ def load_cohort(path: str | Path) -> CohortTable:
     Returns
     -------
     CohortTable
-        Lesions with absolute paths.
+        Lesions with absolute paths, packed: a million of them take some 300 MiB.
 
     Raises
     ------
@@ -130,18 +84,17 @@ def load_cohort(path: str | Path) -> CohortTable:
         that cannot be.
     """
     file = Path(path)
-    sheet = read_sheet(file, COLUMNS)
-    names = _schema_columns(sheet.header, where=str(file))
-    folder = file.absolute().parent
-    lesions: list[Lesion] = []
-    findings = list(sheet.findings)
-    for row, cells in sheet.rows:
-        lesions.append(_lesion(row, dict(zip(names, cells, strict=True)), folder, where=f"{file}: row {row}"))
+    with open_sheet(file, COLUMNS) as sheet:
+        names = _schema_columns(sheet.header, where=str(file))
+        folder = file.absolute().parent
+        lesions = PackedLesions(
+            _lesion(row, dict(zip(names, cells, strict=True)), folder, where=f"{file}: row {row}")
+            for row, cells in sheet
+        )
     if not lesions:
         raise TableError("the table has a header but no row; one row is one lesion", where=str(file))
     _refuse_duplicates(lesions, where=str(file))
-    findings += _unclear_dates(lesions, str(file))
-    return CohortTable(tuple(lesions), file, tuple(findings))
+    return CohortTable(lesions, file, (*sheet.findings, *_unclear_dates(lesions, str(file))))
 
 
 def write_cohort(cohort: CohortTable | Iterable[Lesion], path: str | Path) -> CohortTable:
@@ -328,30 +281,31 @@ def _iso_date(text: str, *, where: str) -> str:
     return text
 
 
-def _unclear_dates(lesions: Sequence[Lesion], where: str) -> list[Finding]:
+def _unclear_dates(lesions: Iterable[Lesion], where: str) -> list[Finding]:
     """Name the rows whose study_date could be read in several ways, or in none."""
-    unclear = [x for x in lesions if x.study_date and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", x.study_date)]
-    if not unclear:
+    first, others = None, 0
+    for lesion in lesions:
+        if lesion.study_date and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", lesion.study_date):
+            first, others = first or lesion, others + (first is not None)
+    if first is None:
         return []
-    first = unclear[0]
-    others = f" and {len(unclear) - 1} other rows" if len(unclear) > 1 else ""
+    more = f" and {others} other rows" if others else ""
     sentence = (
-        f"study_date of row {first.row}{others} is not a date that can be read in one way ({first.study_date!r}); "
+        f"study_date of row {first.row}{more} is not a date that can be read in one way ({first.study_date!r}); "
         "write YYYY-MM-DD"
     )
     return [Finding("study-date-unclear", sentence, where)]
 
 
 def _refuse_duplicates(lesions: Sequence[Lesion], *, where: str) -> None:
-    seen: dict[str, Lesion] = {}
-    for lesion in lesions:
-        first = seen.setdefault(lesion.key, lesion)
-        if first is not lesion:
-            raise TableError(
-                f"rows {first.row} and {lesion.row} are both patient_id {lesion.patient_id!r}, lesion_id "
-                f"{lesion.lesion_id!r}; give each lesion of a patient a lesion_id of its own",
-                where=where,
-            )
+    twice = find_repeated(lesions)
+    if twice is not None:
+        first, lesion = twice
+        raise TableError(
+            f"rows {first.row} and {lesion.row} are both patient_id {lesion.patient_id!r}, lesion_id "
+            f"{lesion.lesion_id!r}; give each lesion of a patient a lesion_id of its own",
+            where=where,
+        )
 
 
 def _cell(lesion: Lesion, column: str, folder: Path) -> str:

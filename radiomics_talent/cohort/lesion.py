@@ -1,0 +1,176 @@
+"""A lesion of a cohort, and very many of them: packed, grouped by scan, searched for repeated names."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+_DIGEST = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Lesion:
+    """One row of cohort.csv.
+
+    Attributes
+    ----------
+    row : int
+        Row number in the CSV as a spreadsheet program shows it (the header is 1).
+    patient_id, lesion_id : str
+        Together unique in a cohort.
+    image, mask : Path
+        Absolute. The image is a DICOM folder, or one file (Enhanced CT, NIfTI, NRRD).
+    label : str
+        ROI name, segment number or voxel value; empty when the mask holds one lesion.
+    series_uid : str
+        SeriesInstanceUID, with ``#<volume>`` when the series was split; empty when the folder holds one volume.
+    """
+
+    row: int
+    patient_id: str
+    lesion_id: str
+    image: Path
+    mask: Path
+    label: str = ""
+    roi_name: str = ""
+    series_uid: str = ""
+    study_date: str = ""
+    contrast_phase: str = ""
+    slice_thickness_mm: float | None = None
+    kernel: str = ""
+    manufacturer: str = ""
+    site: str = ""
+
+    @property
+    def key(self) -> str:
+        """The lesion's name, unique in a cohort."""
+        return f"{self.patient_id}/{self.lesion_id}"
+
+    @property
+    def scan_key(self) -> tuple[str, str]:
+        """Image path and series: rows that share it are loaded once."""
+        return (str(self.image), self.series_uid)
+
+
+_NAMES = tuple(field.name for field in fields(Lesion))
+_SEPARATOR = "\0"  # in no file name, and `read_sheet` refuses it
+
+
+class PackedLesions(Sequence[Lesion]):
+    """Lesions as the text that they were read from, some 300 bytes each; a `Lesion` is made when it is asked for.
+
+    Parameters
+    ----------
+    lesions : iterable of Lesion
+        In the order of their rows.
+    """
+
+    __slots__ = ("_ends", "_text")
+
+    def __init__(self, lesions: Iterable[Lesion]) -> None:
+        self._text, self._ends = bytearray(), array("q", [0])
+        for lesion in lesions:
+            cells = (getattr(lesion, name) for name in _NAMES)
+            text = _SEPARATOR.join("" if cell is None else str(cell) for cell in cells)
+            self._text += text.encode("utf-8", "surrogateescape")
+            self._ends.append(len(self._text))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Lesion: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Lesion, ...]: ...
+    def __getitem__(self, index: int | slice) -> Lesion | tuple[Lesion, ...]:
+        places = range(len(self))[index]
+        return self._unpacked(places) if isinstance(places, int) else tuple(map(self._unpacked, places))
+
+    def __iter__(self) -> Iterator[Lesion]:
+        return map(self._unpacked, range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or len(self) != len(other):
+            return False
+        return all(a == b for a, b in zip(self, other, strict=True))
+
+    def __hash__(self) -> int:
+        return hash(bytes(self._text))
+
+    def _unpacked(self, place: int) -> Lesion:
+        text = self._text[self._ends[place] : self._ends[place + 1]].decode("utf-8", "surrogateescape")
+        cells: dict[str, Any] = dict(zip(_NAMES, text.split(_SEPARATOR), strict=True))
+        thickness = cells["slice_thickness_mm"]
+        return Lesion(
+            **cells
+            | {
+                "row": int(cells["row"]),
+                "image": Path(cells["image"]),
+                "mask": Path(cells["mask"]),
+                "slice_thickness_mm": float(thickness) if thickness else None,
+            }
+        )
+
+
+def find_repeated(lesions: Sequence[Lesion]) -> tuple[Lesion, Lesion] | None:
+    """Return the first lesion whose key one before it has, after that one; None where each key is there once."""
+    digests = _digests(lesion.key for lesion in lesions)
+    order = np.argsort(digests, kind="stable")
+    same = digests[order[1:]] == digests[order[:-1]]
+    if not same.any():
+        return None
+    later = int(order[1:][same].min())
+    first = int(np.flatnonzero(digests == digests[later])[0])
+    return lesions[first], lesions[later]
+
+
+class LesionsByScan(Sequence[tuple[Lesion, ...]]):
+    """Lesions grouped by scan, scans in the order of their first row; a group is made when it is asked for.
+
+    Parameters
+    ----------
+    lesions : sequence of Lesion
+        The lesions.
+    """
+
+    def __init__(self, lesions: Sequence[Lesion]) -> None:
+        self._lesions = lesions
+        digests = _digests("\0".join(lesion.scan_key) for lesion in lesions)
+        _, first, group = np.unique(digests, return_index=True, return_inverse=True)
+        rank = np.argsort(np.argsort(first))[group]
+        self._order: NDArray[np.intp] = np.argsort(rank, kind="stable")
+        self._starts: NDArray[np.intp] = np.searchsorted(rank[self._order], np.arange(len(first) + 1))
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Lesion, ...]: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[tuple[Lesion, ...], ...]: ...
+    def __getitem__(self, index: int | slice) -> tuple[Lesion, ...] | tuple[tuple[Lesion, ...], ...]:
+        places = range(len(self))[index]
+        return self._group(places) if isinstance(places, int) else tuple(map(self._group, places))
+
+    def _group(self, place: int) -> tuple[Lesion, ...]:
+        rows = self._order[self._starts[place] : self._starts[place + 1]]
+        return tuple(self._lesions[int(row)] for row in rows)
+
+
+def _digests(texts: Iterable[str]) -> NDArray[np.void]:
+    """Return a digest of each text; with 128 bits two texts never share one."""
+    joined = b"".join(
+        hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=_DIGEST).digest() for text in texts
+    )
+    return np.frombuffer(joined, dtype=[("high", "<u8"), ("low", "<u8")])
