@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from radiomics_talent.errors import ConfigError
+from radiomics_talent.features.whole_files import replacing
 from radiomics_talent.modelling.validation import FoldResult
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from radiomics_talent.modelling.dataset import StudyTable
 
 _RUN = "run.json"
+_LOG = logging.getLogger(__name__)
 
 
 def study_hash(table: StudyTable, settings: ModelSettings, icc: Mapping[str, float] | None, version: str) -> str:
@@ -65,8 +67,9 @@ class FoldStore:
             # A training that failed before its first fold has left nothing to protect.
             is_empty = not any(p.name != _RUN for p in folder.glob("[!.]*.json"))
             if not run.exists() or (is_empty and not (folder.parent / "model.yaml").exists()):
-                _write(run, {"study": key})
-            elif _read(run).get("study") != key:
+                with replacing(run) as temporary:
+                    temporary.write_text(json.dumps({"study": key}), encoding="utf-8")
+            elif _study_of(run) != key:
                 raise ConfigError(
                     "the folder holds folds of other data, settings or another version of the program; choose "
                     "another --out, or remove the folder to start anew",
@@ -76,39 +79,71 @@ class FoldStore:
             raise ConfigError(f"cannot be written: {error.strerror}", where=str(folder.parent)) from error
 
     def load(self) -> dict[str, FoldResult]:
-        """Return the finished folds by key; a file that was cut short counts as not finished."""
-        found = {}
-        for path in sorted(self.folder.glob("[!.]*.json")):
-            data = _read(path)
-            if path.name != _RUN and data:
-                result = FoldResult(
-                    key=data["key"],
-                    score=tuple(data["score"]),
-                    survival=tuple(tuple(c) for c in data["survival"]),
-                    threshold=data["threshold"],
-                    models=tuple(data["models"]),
-                    inner_score=data["inner_score"],
-                    weights=data["weights"],
-                    warnings=tuple(data["warnings"]),
-                )
-                found[result.key] = result
-        return found
+        """Return the finished folds by key; a file that is damaged, or another's, counts as not finished."""
+        kept = {path.stem: _read(path) for path in sorted(self.folder.glob("[!.]*.json")) if path.name != _RUN}
+        whole = [data for name, data in kept.items() if data.get("key") == name]
+        if lost := len(kept) - len(whole):
+            _LOG.warning("%d folds are damaged, or of an older version, and are computed again", lost)
+        return {data["key"]: _result(data) for data in whole}
 
     def keep(self, result: FoldResult) -> None:
-        """Write one result, whole or not at all."""
-        _write(self.folder / f"{result.key}.json", asdict(result))
+        """Write one result, whole or not at all; when this returns, it is on disk.
+
+        Raises
+        ------
+        ConfigError
+            The folder cannot be written any more.
+        """
+        try:
+            _write(self.folder / f"{result.key}.json", asdict(result))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot be written any more: {error.strerror or error}; make room (or the folder writable) and repeat "
+                "the command: finished folds are kept",
+                where=str(self.folder.parent),
+            ) from error
+
+
+def _result(data: dict[str, Any]) -> FoldResult:
+    return FoldResult(
+        key=data["key"],
+        score=tuple(data["score"]),
+        survival=tuple(tuple(c) for c in data["survival"]),
+        threshold=data["threshold"],
+        models=tuple(data["models"]),
+        inner_score=data["inner_score"],
+        weights=data["weights"],
+        warnings=tuple(data["warnings"]),
+    )
+
+
+def _study_of(run: Path) -> object:
+    try:
+        record = json.loads(run.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    return record.get("study") if isinstance(record, dict) else None
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    # Floats are written so that they come back to the last bit.
-    temporary.write_text(json.dumps(data), encoding="utf-8")
-    temporary.replace(path)
+    """Write plain data under their checksum; floats come back to the last bit."""
+    body = json.dumps(data)
+    with replacing(path) as temporary:
+        temporary.write_text(f"{_checksum(body)}\n{body}\n", encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Return what was written; nothing where it is not what its checksum says."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        checksum, _, body = path.read_text(encoding="utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError):
         return {}
-    return data if isinstance(data, dict) else {}
+    body = body.removesuffix("\n")
+    if checksum != _checksum(body):
+        return {}
+    data: dict[str, Any] = json.loads(body)
+    return data
+
+
+def _checksum(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()

@@ -10,6 +10,7 @@ import numpy as np
 
 import radiomics_talent
 from radiomics_talent.cohort.spreadsheet import write_sheet
+from radiomics_talent.features.folder_lock import locked_folder
 from radiomics_talent.modelling.dataset import BATCH_PREFIX, StudyTable, build_study_table
 from radiomics_talent.modelling.estimators import check_preprocessing
 from radiomics_talent.modelling.final_fit import fit_final
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from radiomics_talent.modelling.final_fit import FinalFit
     from radiomics_talent.modelling.outcome import Outcome
     from radiomics_talent.modelling.tables import ExtractionRecord
-    from radiomics_talent.modelling.validation import FoldResult
+    from radiomics_talent.modelling.validation import FoldResult, Spread
 
 
 _SEALED = (
@@ -88,6 +89,7 @@ def train(  # noqa: PLR0913
     extraction: ExtractionRecord | None = None,
     synthetic: bool = False,
     jobs: int = 1,
+    spread: Spread | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainingResult:
     """Validate a way of modelling by repeated nested cross-validation, then fit it on all rows and save the model.
@@ -115,13 +117,16 @@ def train(  # noqa: PLR0913
         The patients are invented; card and scores will say so.
     jobs : int
         Processes.
+    spread : callable, optional
+        As `radiomics_talent.modelling.validation.run_validation` has it.
     progress : callable, optional
         Takes the number of folds done and of all.
 
     Raises
     ------
     ConfigError
-        The settings do not fit the tables, or `out` holds folds of another training.
+        The settings do not fit the tables, or `out` holds folds of another training, is in use by another process, or
+        cannot be written.
     TableError
         The tables cannot be joined or hold unusable values.
     ModelError
@@ -132,39 +137,42 @@ def train(  # noqa: PLR0913
     tasks = plan_validation(table, settings)
     found = (*clinical.findings, *scrutinise(table, features, clinical, settings, icc))
     folder = Path(out)
-    store = FoldStore(folder / "folds", study_hash(table, settings, icc, radiomics_talent.__version__))
-    done = store.load()
-    results = {t.key: done[t.key] for t in tasks if t.key in done}
-    resumed = len(results)
+    with locked_folder(folder, "train", ("folds", "figures")):
+        store = FoldStore(folder / "folds", study_hash(table, settings, icc, radiomics_talent.__version__))
+        done = store.load()
+        results = {t.key: done[t.key] for t in tasks if t.key in done}
+        resumed = len(results)
 
-    def keep(result: FoldResult) -> None:
-        store.keep(result)
-        results[result.key] = result
-        if progress is not None:
-            progress(len(results), len(tasks))
+        def keep(result: FoldResult) -> None:
+            store.keep(result)
+            results[result.key] = result
+            if progress is not None:
+                progress(len(results), len(tasks))
 
-    todo = [t for t in tasks if t.key not in results]
-    run_validation(table, settings, todo, icc=icc, jobs=jobs, keep=keep)
-    report = report_validation(table, settings, tasks, results)
-    findings = tuple(dict.fromkeys((*found, *report.findings)))
-    final = fit_final(table, settings, icc, report.blocks[report.block].scored)
-    model = _response_model(table, settings, outcome, final, report)
-    lesions = features.frame[features.frame["patient_id"].isin(table.patients)]
-    model = replace(
-        model,
-        facts=model.facts | {"findings": list(findings), "synthetic": synthetic},
-        extraction=None if extraction is None else dict(extraction.settings),
-        extraction_versions={} if extraction is None else dict(extraction.versions),
-        scans=describe_scans(lesions, lesion_volumes_ml(lesions, features.features)),
-    )
-    to_trust = save_model(model, folder, final.refits)
-    if to_trust:
-        findings += (f"to load this model, vouch for the types of its estimator: --trust {' --trust '.join(to_trust)}",)
-    result = TrainingResult(model, report, table, findings, resumed)
-    _write_training(result, folder)
-    write_frame(folder / "table1.csv", table_one(table, clinical))
-    write_checksums(folder, _SEALED)
-    return result
+        todo = [t for t in tasks if t.key not in results]
+        run_validation(table, settings, todo, icc=icc, jobs=jobs, spread=spread, keep=keep)
+        report = report_validation(table, settings, tasks, results)
+        findings = tuple(dict.fromkeys((*found, *report.findings)))
+        final = fit_final(table, settings, icc, report.blocks[report.block].scored)
+        model = _response_model(table, settings, outcome, final, report)
+        lesions = features.frame[features.frame["patient_id"].isin(table.patients)]
+        model = replace(
+            model,
+            facts=model.facts | {"findings": list(findings), "synthetic": synthetic},
+            extraction=None if extraction is None else dict(extraction.settings),
+            extraction_versions={} if extraction is None else dict(extraction.versions),
+            scans=describe_scans(lesions, lesion_volumes_ml(lesions, features.features)),
+        )
+        to_trust = save_model(model, folder, final.refits)
+        if to_trust:
+            findings += (
+                f"to load this model, vouch for the types of its estimator: --trust {' --trust '.join(to_trust)}",
+            )
+        result = TrainingResult(model, report, table, findings, resumed)
+        _write_training(result, folder)
+        write_frame(folder / "table1.csv", table_one(table, clinical))
+        write_checksums(folder, _SEALED)
+        return result
 
 
 def training_record(result: TrainingResult) -> dict[str, Any]:

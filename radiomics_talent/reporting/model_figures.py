@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from radiomics_talent.features.whole_files import replacing
 from radiomics_talent.modelling import curves
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def save_figures(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
     paths = []
     for name, figure in figures.items():
         path = folder / f"{name}.png"
-        figure.savefig(path, dpi=_DPI, metadata={"Software": None})
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=_DPI, format="png", metadata={"Software": None})
         paths.append(path)
     return paths
 

@@ -16,6 +16,7 @@ from radiomics_talent.cohort.spreadsheet import write_sheet
 from radiomics_talent.errors import ModelError, TalentError
 from radiomics_talent.extraction.provenance import seen_from, versions, without_home_folder
 from radiomics_talent.extraction.run import run_extraction
+from radiomics_talent.features.folder_lock import locked_folder
 from radiomics_talent.modelling.model import installed_versions, load_model, load_refits
 from radiomics_talent.modelling.new_patients import check_clinical, check_features
 from radiomics_talent.modelling.record import plain_record
@@ -109,7 +110,7 @@ def score(
     ModelError
         The model is damaged or changed, or carries no extraction settings.
     ConfigError
-        The clinical table or the folder cannot be used.
+        The clinical table or the folder cannot be used, or another process is scoring into the folder.
     """
     arguments = arguments or ScoreArguments()
     loaded = load_model(model, trust)
@@ -117,31 +118,32 @@ def score(
     check_clinical(loaded, clinical)
     settings = with_engine(extraction_settings(loaded, force=force), arguments.engine)
     folder = Path(out)
-    run = run_extraction(
-        cohort,
-        settings,
-        folder / EXTRACTION,
-        jobs=arguments.jobs,
-        timeout_s=arguments.timeout_s,
-        progress=arguments.progress,
-        command=arguments.command,
-    )
-    _remove_outputs(folder)
-    origins = _origins(folder)
-    scorer = Scorer(loaded, refits, clinical)
-    patients, failures = _score_all(scorer, run, origins)
-    report = ScoreReport(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        program=f"radiomics-talent {radiomics_talent.__version__}",
-        model=_scored_model(loaded, Path(model), settings),
-        versions=versions(settings) | installed_versions(),
-        differences=tuple(_differences(loaded, settings, force=force)),
-        patients=patients,
-        failures=failures,
-    )
-    write_score_report(report, folder / "score.json")
-    write_score_tables(report, folder)
-    return report
+    with locked_folder(folder, "score"):
+        run = run_extraction(
+            cohort,
+            settings,
+            folder / EXTRACTION,
+            jobs=arguments.jobs,
+            timeout_s=arguments.timeout_s,
+            progress=arguments.progress,
+            command=arguments.command,
+        )
+        _remove_outputs(folder)
+        origins = _origins(folder)
+        scorer = Scorer(loaded, refits, clinical)
+        patients, failures = _score_all(scorer, run, origins)
+        report = ScoreReport(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            program=f"radiomics-talent {radiomics_talent.__version__}",
+            model=_scored_model(loaded, Path(model), settings),
+            versions=versions(settings) | installed_versions(),
+            differences=tuple(_differences(loaded, settings, force=force)),
+            patients=patients,
+            failures=failures,
+        )
+        write_score_report(report, folder / "score.json")
+        write_score_tables(report, folder)
+        return report
 
 
 def _remove_outputs(folder: Path) -> None:
