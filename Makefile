@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 LOCKS  := requirements/uv.txt requirements/lock.txt requirements/build.txt
 
-.PHONY: setup demo models test test-fast test-installs lint docs docs-ibsi bench lock clean
+.PHONY: setup demo models test test-fast test-installs lint docs docs-ibsi bench lock update audit sbom clean
 
 setup: $(STAMP)
 
@@ -63,6 +63,22 @@ lock: setup
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra cluster --extra reference --extra workflow --group dev -o requirements/lock.txt pyproject.toml
 	echo 'uv' | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header -o requirements/uv.txt -
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/build.txt requirements/build.in
+
+# The one command that renews every pin: it says what changed, and looks the new pins up among known vulnerabilities.
+OLD := build/pins-before
+update: setup
+	rm -rf $(OLD) && mkdir -p $(OLD) && cp requirements/*.txt $(OLD)
+	$(MAKE) lock
+	$(BIN)/python requirements/show_changes.py $(OLD) requirements
+	$(MAKE) audit
+
+# Known vulnerabilities of the pins. `make audit STRICT=--required` fails where not every package could be looked up.
+audit: setup
+	$(BIN)/python requirements/audit.py $(STRICT)
+
+# What the program is made of, as CycloneDX; `make sbom WITH="--extra cluster --extra workflow --group dev"` for more.
+sbom: setup
+	$(BIN)/python requirements/sbom.py $(WITH)
 
 clean:
 	rm -rf $(VENV) demo build
