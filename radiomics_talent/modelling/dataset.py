@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from radiomics_talent.features.table import FeatureTable
     from radiomics_talent.model_settings import Block, ModelSettings
     from radiomics_talent.modelling.outcome import Outcome
+    from radiomics_talent.study_settings import ColumnSettings
 
 BATCH_COLUMNS = ("site", "manufacturer", "kernel", "contrast_phase", "slice_thickness_mm")
 """Key columns of a feature table that say how a lesion was scanned."""
@@ -181,6 +182,9 @@ def chosen_features(names: Sequence[str], patterns: Sequence[str]) -> tuple[str,
 def clinical_columns(clinical: ClinicalTable, outcome: Outcome, settings: ModelSettings) -> tuple[str, ...]:
     """Return the clinical columns of the model: those that the settings name, or every covariate with values.
 
+    Without a name in the settings, a category that no dictionary declares and that is mostly different texts is left
+    out: it says nothing, and as levels of a model its texts (surnames, dates of birth) would travel with the file.
+
     Raises
     ------
     ConfigError
@@ -196,12 +200,22 @@ def clinical_columns(clinical: ClinicalTable, outcome: Outcome, settings: ModelS
             and name not in outcomes
             and not looks_like_endpoint(name)
             and clinical.frame[name].nunique() > 1
+            and not (_is_open_ended(column) and mostly_different(clinical.frame[name]))
         )
     for name in settings.clinical:
         named_column(clinical, name)
         if name in outcomes or clinical.columns[name].role == "endpoint":
             raise ConfigError(f"clinical column {name} is an end point: a model must not see it; remove it")
     return settings.clinical
+
+
+def _is_open_ended(column: ColumnSettings) -> bool:
+    return column.type == "category" and column.levels is None
+
+
+def mostly_different(values: pd.Series) -> bool:
+    """Return whether texts are free text rather than levels: they say nothing of a group, and could name somebody."""
+    return bool(values.nunique() > max(2, values.notna().sum() / 2))
 
 
 def looks_like_endpoint(name: str) -> bool:

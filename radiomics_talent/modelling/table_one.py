@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from radiomics_talent.modelling.dataset import looks_like_endpoint
+from radiomics_talent.modelling.dataset import looks_like_endpoint, mostly_different
 
 if TYPE_CHECKING:
     from radiomics_talent.cohort.clinical import ClinicalTable
@@ -20,8 +20,6 @@ Rows = list[list[str]]
 _GROUPS = ("without_event", "with_event")
 _LESIONS, _VOLUME, _SITE = "lesions_in_model", "lesion_volume_ml", "site"
 _MOST_LEVELS = 20
-_SMALL = 10
-"""From this number of patients on, a category of mostly different texts is free text: it could name somebody."""
 
 
 def table_one(table: StudyTable, clinical: ClinicalTable) -> pd.DataFrame:
@@ -98,8 +96,7 @@ def _texts(values: pd.Series, *, is_flag: bool) -> pd.Series:
 
 
 def _is_free_text(values: pd.Series) -> bool:
-    levels = values.dropna().nunique()
-    return levels > _MOST_LEVELS or (len(values) >= _SMALL and levels > len(values) / 2)
+    return values.dropna().nunique() > _MOST_LEVELS or mostly_different(values)
 
 
 def _can_be_compared(frame: pd.DataFrame, column: str) -> bool:

@@ -125,7 +125,7 @@ def test_constant_and_empty_columns_are_said(tmp_path):
 def test_free_text_is_doubted(tmp_path):
     rows = "".join(f"{i},remark {i}\n" for i in range(12))
     loaded = load(tmp_path, "patient_id,remark\n" + rows)
-    assert loaded.findings[0] == "remark has 12 different texts in 12 rows; as a category it says nothing"
+    assert loaded.findings[0].startswith("remark has 12 different texts in 12 rows; as a category it says nothing")
 
 
 def test_times_and_events_that_do_not_pair(tmp_path):

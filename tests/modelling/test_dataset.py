@@ -146,6 +146,16 @@ def test_an_infinite_feature_is_named(tmp_path):
         table_of(tmp_path, features=FeatureTable(frame))
 
 
+def test_what_names_a_patient_is_no_level_of_a_model(tmp_path):
+    surnames = [f"Secret-{k}" for k in range(40)]
+    table = clinical_table(tmp_path, surname=surnames)
+    taken = build_study_table(feature_table(), table, RESPONSE, quick_settings()).blocks["clinical"]
+    assert "surname" not in taken
+    assert "arm" in taken
+    named = quick_settings(clinical=["age", "surname"])
+    assert build_study_table(feature_table(), table, RESPONSE, named).blocks["clinical"] == ("age", "surname")
+
+
 def test_named_clinical_columns(tmp_path):
     table = build_study_table(feature_table(), clinical_table(tmp_path), RESPONSE, quick_settings(clinical=["age"]))
     assert table.blocks["clinical"] == ("age",)
