@@ -108,9 +108,19 @@ class PackedLesions(Sequence[Lesion]):
     def __hash__(self) -> int:
         return hash(bytes(self._text))
 
+    def texts(self, *names: str) -> Iterator[tuple[str, ...]]:
+        """Yield some cells of each lesion as text, sooner than lesions could be made."""
+        places = [_NAMES.index(name) for name in names]
+        for place in range(len(self)):
+            cells = self._cells(place)
+            yield tuple(cells[i] for i in places)
+
+    def _cells(self, place: int) -> list[str]:
+        text = self._text[self._ends[place] : self._ends[place + 1]]
+        return text.decode("utf-8", "surrogateescape").split(_SEPARATOR)
+
     def _unpacked(self, place: int) -> Lesion:
-        text = self._text[self._ends[place] : self._ends[place + 1]].decode("utf-8", "surrogateescape")
-        cells: dict[str, Any] = dict(zip(_NAMES, text.split(_SEPARATOR), strict=True))
+        cells: dict[str, Any] = dict(zip(_NAMES, self._cells(place), strict=True))
         thickness = cells["slice_thickness_mm"]
         return Lesion(
             **cells
@@ -125,7 +135,7 @@ class PackedLesions(Sequence[Lesion]):
 
 def find_repeated(lesions: Sequence[Lesion]) -> tuple[Lesion, Lesion] | None:
     """Return the first lesion whose key one before it has, after that one; None where each key is there once."""
-    digests = _digests(lesion.key for lesion in lesions)
+    digests = _digests(_texts(lesions, "patient_id", "lesion_id"))
     order = np.argsort(digests, kind="stable")
     same = digests[order[1:]] == digests[order[:-1]]
     if not same.any():
@@ -146,7 +156,7 @@ class LesionsByScan(Sequence[tuple[Lesion, ...]]):
 
     def __init__(self, lesions: Sequence[Lesion]) -> None:
         self._lesions = lesions
-        digests = _digests("\0".join(lesion.scan_key) for lesion in lesions)
+        digests = _digests(_texts(lesions, "image", "series_uid"))
         _, first, group = np.unique(digests, return_index=True, return_inverse=True)
         rank = np.argsort(np.argsort(first))[group]
         self._order: NDArray[np.intp] = np.argsort(rank, kind="stable")
@@ -168,9 +178,16 @@ class LesionsByScan(Sequence[tuple[Lesion, ...]]):
         return tuple(self._lesions[int(row)] for row in rows)
 
 
-def _digests(texts: Iterable[str]) -> NDArray[np.void]:
-    """Return a digest of each text; with 128 bits two texts never share one."""
-    joined = b"".join(
-        hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=_DIGEST).digest() for text in texts
-    )
+def _texts(lesions: Sequence[Lesion], *names: str) -> Iterator[tuple[str, ...]]:
+    if isinstance(lesions, PackedLesions):
+        return lesions.texts(*names)
+    return (tuple(str(getattr(lesion, name)) for name in names) for lesion in lesions)
+
+
+def _digests(texts: Iterable[tuple[str, ...]]) -> NDArray[np.void]:
+    """Return a digest of each; with 128 bits two that differ never share one."""
+    joined = bytearray()
+    for cells in texts:
+        text = _SEPARATOR.join(cells).encode("utf-8", "surrogateescape")
+        joined += hashlib.blake2b(text, digest_size=_DIGEST).digest()
     return np.frombuffer(joined, dtype=[("high", "<u8"), ("low", "<u8")])

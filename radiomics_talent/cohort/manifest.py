@@ -36,6 +36,7 @@ COLUMNS = (
     "manufacturer", "site",
 )  # fmt: skip
 """Every column of cohort.csv, in order."""
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TEXT_COLUMNS = tuple(c for c in COLUMNS if c not in {"image", "mask", "slice_thickness_mm"})
 
 
@@ -257,7 +258,7 @@ def _lesion(row: int, cells: dict[str, str], folder: Path, *, where: str) -> Les
 
 
 def _absolute(text: str, folder: Path) -> Path:
-    path = Path(os.path.normpath(folder / text))
+    path = Path(os.path.normpath(os.path.join(folder, text)))  # noqa: PTH118  # a million times, and twice as fast
     if "\\" in text and os.sep != "\\" and not path.exists() and not PureWindowsPath(text).is_absolute():
         # Written on Windows, read elsewhere.
         return Path(os.path.normpath(folder / text.replace("\\", "/")))
@@ -281,19 +282,15 @@ def _iso_date(text: str, *, where: str) -> str:
     return text
 
 
-def _unclear_dates(lesions: Iterable[Lesion], where: str) -> list[Finding]:
+def _unclear_dates(lesions: PackedLesions, where: str) -> list[Finding]:
     """Name the rows whose study_date could be read in several ways, or in none."""
-    first, others = None, 0
-    for lesion in lesions:
-        if lesion.study_date and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", lesion.study_date):
-            first, others = first or lesion, others + (first is not None)
-    if first is None:
+    unclear = ((row, date_) for row, date_ in lesions.texts("row", "study_date") if date_ and not _ISO.fullmatch(date_))
+    row, found = next(unclear, ("", ""))
+    if not found:
         return []
+    others = sum(1 for _ in unclear)
     more = f" and {others} other rows" if others else ""
-    sentence = (
-        f"study_date of row {first.row}{more} is not a date that can be read in one way ({first.study_date!r}); "
-        "write YYYY-MM-DD"
-    )
+    sentence = f"study_date of row {row}{more} is not a date that can be read in one way ({found!r}); write YYYY-MM-DD"
     return [Finding("study-date-unclear", sentence, where)]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -147,8 +148,9 @@ class DaskWorkers:
                     yield
                 look()
         finally:
-            if in_work:
-                self.client.cancel(list(in_work))
+            if in_work and self.client.status == "running":
+                with suppress(OSError, TimeoutError):  # a scheduler that is gone has nothing to cancel
+                    self.client.cancel(list(in_work))
 
 
 class _Count:

@@ -196,7 +196,7 @@ class Recovery:
     ) -> None:
         self.work, self.deliver, self.tell = work, deliver, tell
         self.processes, self.journal, self.timeout_s = processes, journal, timeout_s
-        self.died = self.delivered = 0.0
+        self.died = self.delivered = self._looked = 0.0
 
     def pool(self, tasks: _Queue, jobs: int) -> bool:
         """Do tasks in a pool; return whether it died, with what it left undone back in the queue."""
@@ -216,7 +216,7 @@ class Recovery:
                         self.deliver(future.result())
                         self.delivered = time.monotonic()
                         del in_work[future]
-                    self.tell([mark.done for mark in read_journals(self.journal)])
+                    self._look()
             finally:
                 self.processes.end(is_done=not broken and not in_work)
             for future in list(in_work):
@@ -225,6 +225,13 @@ class Recovery:
                     del in_work[future]
         tasks.back = [*in_work.values(), *tasks.back]
         return broken
+
+    def _look(self) -> None:
+        """Tell how far the tasks in work are, now and then: each look lists a folder."""
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_EVERY_S:
+            self._looked = now
+            self.tell([mark.done for mark in read_journals(self.journal)])
 
     def _fill(self, in_work: dict[Future[tuple[Outcome, ...]], ScanTask], tasks: _Queue, jobs: int) -> bool:
         """Give the pool work for now and next; return whether it has died."""

@@ -165,6 +165,9 @@ def make_ready(settings: ExtractionSettings, *, verify: bool = False) -> None:
         import_module("radiomics_talent.features.warm_up").warm_up()
 
 
+_REHEARSED: set[str] = set()
+
+
 def load(settings: ExtractionSettings) -> None:
     """Import the engine that computes and load its machine code, which takes up to a second.
 
@@ -175,8 +178,9 @@ def load(settings: ExtractionSettings) -> None:
     """
     engine = engine_of(settings)
     _engine(engine)
-    if engine != "reference":
+    if engine != "reference" and (settings_hash := settings.hash) not in _REHEARSED:
         import_module("radiomics_talent.features.rehearsal").rehearse(settings)
+        _REHEARSED.add(settings_hash)
 
 
 def is_installed(engine: Engine) -> bool:

@@ -3,12 +3,13 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 import SimpleITK as sitk
 
-from radiomics_talent.extraction import worker
+from radiomics_talent.extraction import dask_tasks, worker
 from radiomics_talent.extraction.outcome import Outcome
 from radiomics_talent.extraction.worker import ScanTask
 from radiomics_talent.features import engine
@@ -56,6 +57,26 @@ def work_that_counts(task: ScanTask) -> tuple[Outcome, ...]:
 
     with mock.patch.object(engine, "extract", counted):
         return worker.extract_scan(task)
+
+
+def work_slowly(task: ScanTask) -> tuple[Outcome, ...]:
+    """The real work, counted, and slow enough to be disturbed."""
+    real = worker._extracted
+
+    def slowly(task: ScanTask, case, hashed) -> Outcome:
+        with (task.folder.path.parent / "computed.txt").open("a", encoding="utf-8") as trace:
+            trace.write(f"{case.lesion.key}\n")
+        time.sleep(0.2)
+        return real(task, case, hashed)
+
+    return worker.walk_scan(task, slowly)
+
+
+def scan_out_of_sight(work: object, task: ScanTask) -> tuple[Outcome, ...]:
+    """What a worker does on a machine that has no such folder."""
+    away = replace(task, folder=replace(task.folder, path=Path("/mnt/elsewhere")))
+    with mock.patch.object(dask_tasks, "_SEEN_WITHIN_S", 0.1):
+        return dask_tasks.do_scan(work, away)
 
 
 def work_on_a_full_disk(task: ScanTask) -> tuple[Outcome, ...]:
