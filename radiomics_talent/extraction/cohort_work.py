@@ -67,6 +67,10 @@ class Worked:
         Their outcomes, counted and settled.
     excluded : tuple of Excluded
         What a review took out of the cohort.
+    jobs : int
+        How many tasks were done at once, when the work began.
+    workers : str
+        Who did them.
     started : str
         When the work began (UTC).
     seconds : float
@@ -78,6 +82,8 @@ class Worked:
     cohort: CohortTable
     ledger: Ledger
     excluded: tuple[Excluded, ...]
+    jobs: int
+    workers: str
     started: str
     seconds: float
     stopped: KeyboardInterrupt | ExtractionError | None
@@ -132,7 +138,8 @@ def work_on_cohort(
         Also after Ctrl-C, when the engines disagree, or when a cluster is lost. It can be read in the block alone.
     """
     started, clock = now_utc(), time.monotonic()
-    tasks = scan_tasks(cohort, blank, workers.jobs)
+    jobs = workers.jobs
+    tasks = scan_tasks(cohort, blank, jobs)
     _LOG.info("%d lesions of %d scans, %s, settings %s", len(cohort.lesions), len(tasks), workers, blank.settings.hash)
     for finding in cohort.findings:
         _log_finding("cohort", finding)
@@ -165,7 +172,8 @@ def work_on_cohort(
                 _LOG.warning("interrupted")
         clear_journals(blank.folder.journal)
         settle(cohort, ledger, excluded or ())
-        yield Worked(cohort, ledger, tuple(excluded or ()), started, time.monotonic() - clock, stopped)
+        seconds = time.monotonic() - clock
+        yield Worked(cohort, ledger, tuple(excluded or ()), jobs, str(workers), started, seconds, stopped)
 
 
 def check_arguments(jobs: int, timeout_s: float | None) -> None:

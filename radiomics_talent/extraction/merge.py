@@ -18,7 +18,7 @@ from radiomics_talent.errors import ConfigError
 from radiomics_talent.extraction.cohort_work import Worked, logged_to
 from radiomics_talent.extraction.ledger import Ledger, settle
 from radiomics_talent.extraction.outcome import Outcome, Shard
-from radiomics_talent.extraction.provenance import RunFacts, different_keys, now_utc, run_record, seen_from
+from radiomics_talent.extraction.provenance import RunFacts, different_keys, run_record, seen_from
 from radiomics_talent.extraction.run import write_run
 from radiomics_talent.extraction.store import Recipe, RunFolder, link_shard, open_run, read_failures, read_shard, told
 from radiomics_talent.findings import Finding
@@ -86,17 +86,10 @@ def merge_runs(
         whole.refuse_gaps()
         settle(table, ledger, ())
         seconds = sum(float(chunk.provenance["seconds"]) for chunk in chunks)
-        worked = Worked(table, ledger, (), min(c.provenance["started"] for c in chunks), seconds, None)
-        facts = RunFacts(
-            started=worked.started,
-            finished=now_utc(),
-            seconds=seconds,
-            jobs=max(int(chunk.provenance["jobs"]) for chunk in chunks),
-            workers=f"merged from {len(chunks)} runs",
-            timeout_s=chunks[0].provenance["timeout_s"],
-            command=tuple(command),
-            is_complete=True,
-        )
+        jobs = max(int(chunk.provenance["jobs"]) for chunk in chunks)
+        started = min(chunk.provenance["started"] for chunk in chunks)
+        worked = Worked(table, ledger, (), jobs, f"merged from {len(chunks)} runs", started, seconds, None)
+        facts = RunFacts.of(worked, chunks[0].provenance["timeout_s"], command)
         record = run_record(table, settings, facts, out=folder.path)
         record["merged_from"] = [{name: c.provenance.get(name) for name in _TOLD_OF_A_RUN} for c in chunks]
         return write_run(folder, worked, record, settings, rejected=_rejected(chunks))

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from radiomics_talent.cohort.review import Excluded
     from radiomics_talent.extraction.cohort_work import Worked
     from radiomics_talent.extraction.outcome import Outcome
-    from radiomics_talent.extraction.workers import Workers
     from radiomics_talent.imaging.lesion_voxels import LesionVoxels
     from radiomics_talent.settings import ExtractionSettings
 
@@ -98,14 +97,14 @@ class RunFacts:
     is_complete: bool
 
     @classmethod
-    def of(cls, worked: Worked, workers: Workers, timeout_s: float | None, command: Sequence[str]) -> RunFacts:
+    def of(cls, worked: Worked, timeout_s: float | None, command: Sequence[str]) -> RunFacts:
         """Return the facts of a run whose work has just ended."""
         return cls(
             worked.started,
             now_utc(),
             worked.seconds,
-            workers.jobs,
-            str(workers),
+            worked.jobs,
+            worked.workers,
             timeout_s,
             tuple(command),
             worked.stopped is None,

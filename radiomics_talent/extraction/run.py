@@ -185,7 +185,7 @@ def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywor
         with work_on_cohort(
             cohort, blank, extract_scan, workers=workers, noted=noted, progress=progress, excluded=excluded
         ) as worked:
-            facts = RunFacts.of(worked, workers, timeout_s, command)
+            facts = RunFacts.of(worked, timeout_s, command)
             record = run_record(cohort, settings, facts, out=folder.path)
             rejected = None if excluded is None else rejection_records(excluded)
             result = write_run(folder, worked, record, settings, rejected=rejected)

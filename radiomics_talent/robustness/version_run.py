@@ -209,7 +209,7 @@ def versions_of_cohort(  # noqa: PLR0913  # arguments beside the settings are ke
             excluded=excluded,
         ) as worked:
             result = _result(worked, plan, folder)
-            facts = replace(RunFacts.of(worked, workers, timeout_s, command), is_complete=False)
+            facts = replace(RunFacts.of(worked, timeout_s, command), is_complete=False)
             record = run_record(cohort, settings, facts, out=folder.path) | plan.record()
             record["versions"] |= recipe.versions
             record["excluded_by_review"] = None if excluded is None else rejection_records(excluded)

@@ -191,7 +191,8 @@ def test_a_model_trained_on_a_cluster_is_the_model_trained_here(tmp_path, worker
     assert kept[0] == kept[1]
 
 
-def test_a_scheduler_that_is_not_there_is_wrong_usage():
+def test_a_scheduler_that_is_not_there_is_wrong_usage(monkeypatch):
+    monkeypatch.setattr("radiomics_talent.extraction.cluster._CONNECT_S", 0.5)
     with (
         pytest.raises(ConfigError, match=r"--scheduler tcp://127\.0\.0\.1:1: no Dask scheduler answers there"),
         connected_to("tcp://127.0.0.1:1"),
