@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from radiomics_talent.cluster_settings import ClusterSettings
 from radiomics_talent.findings import CATALOGUE
 from radiomics_talent.ibsi_settings import (
     DiscretisationSettings,
@@ -139,6 +140,18 @@ changes numbers and is in `provenance.json`; `stability` alone may change withou
 {tables}"""
 
 
+def cluster_settings_page() -> str:
+    """Return docs/cluster-settings.md."""
+    return f"""# Settings of a cluster
+
+For `--cluster` of `extract`, `robustness perturb`, `robustness controls` and `train`: a preset or a YAML file. Nothing
+here changes a number. `radiomics-talent config schema --kind clusters` prints the JSON Schema; [cluster.md](cluster.md)
+explains how clusters are used.
+
+{_table(ClusterSettings)}
+"""
+
+
 def _table(model: type[BaseModel]) -> str:
     rows = [f"| `{name}` | {_default(field)} | {field.description} |" for name, field in model.model_fields.items()]
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
@@ -163,3 +176,4 @@ if __name__ == "__main__":
     (DOCS / "model-settings.md").write_text(model_settings_page(), encoding="utf-8")
     (DOCS / "settings.md").write_text(settings_page(), encoding="utf-8")
     (DOCS / "robustness-settings.md").write_text(robustness_settings_page(), encoding="utf-8")
+    (DOCS / "cluster-settings.md").write_text(cluster_settings_page(), encoding="utf-8")

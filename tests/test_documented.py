@@ -15,6 +15,7 @@ from typer.main import get_command
 
 import radiomics_talent
 from radiomics_talent.cli import app
+from radiomics_talent.cluster_settings import ClusterSettings
 from radiomics_talent.model_settings import (
     ComBatSettings,
     ModelSettings,
@@ -44,23 +45,24 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 OURS = [ExtractionSettings, GeometrySettings, MaskSettings]
 MODELS = [ModelSettings, PreprocessSettings, ComBatSettings, SelectionSettings, SearchSettings, ValidationSettings]
 ROBUSTNESS = [PerturbationSettings, StrengthSettings, ChainSettings, StabilitySettings, ControlSettings]
-KINDS = ("extraction", "models", "studies", "robustness", "controls")
+KINDS = ("extraction", "models", "studies", "robustness", "controls", "clusters")
 
 
 def test_tables_of_the_docs_are_up_to_date():
     pages = runpy.run_path(str(ROOT / "docs" / "write_tables.py"))
-    for name in ("findings", "settings", "model_settings", "robustness_settings"):
+    for name in ("findings", "settings", "model_settings", "robustness_settings", "cluster_settings"):
         page = (ROOT / "docs" / f"{name.replace('_', '-')}.md").read_text(encoding="utf-8")
         assert page == pages[f"{name}_page"](), "run `make docs`"
 
 
-@pytest.mark.parametrize("model", [*OURS, *MODELS, *ROBUSTNESS])
+@pytest.mark.parametrize("model", [*OURS, *MODELS, *ROBUSTNESS, ClusterSettings])
 def test_every_option_of_ours_is_used(model):
     """A setting that no module reads would be a promise that nobody keeps."""
     code = "\n".join(
         p.read_text(encoding="utf-8")
         for p in (ROOT / "radiomics_talent").rglob("*.py")
-        if p.name not in {"settings.py", "model_settings.py", "robustness_settings.py", "presets.py"}
+        if p.name
+        not in {"settings.py", "model_settings.py", "robustness_settings.py", "cluster_settings.py", "presets.py"}
     )
     own = (ROOT / "radiomics_talent" / "settings.py").read_text(encoding="utf-8")
     for name in model.model_fields:
