@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,10 +71,12 @@ def index(
     for path in (out, series_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         backups[path] = _keep_old(path)
-    write_cohort(cohort, out)
-    write_series_table(found, series_path, pseudonymise=key)
-    for path, old in backups.items():
-        _drop_same(path, old)
+    try:
+        write_cohort(cohort, out)
+        write_series_table(found, series_path, pseudonymise=key)
+    finally:
+        for path, old in backups.items():
+            _drop_same(path, old)
     _report(found, cohort, out, series_path, hide_places=key is not None)
     if not cohort.lesions:
         typer.echo(f"no lesion found: {_why_none(found, roi, hide_names=key is not None)}", err=True)
@@ -82,13 +85,17 @@ def index(
 
 
 def _keep_old(path: Path) -> Path | None:
-    """Keep what a researcher may have edited by hand, under the first name that is free."""
+    """Keep what a researcher may have edited by hand, under a free name, and under its own till then."""
     if not path.is_file():
         return None
     number = 1
     while os.path.lexists(old := path.with_name(f"{path.name}.bak{number if number > 1 else ''}")):
         number += 1
-    return path.replace(old)
+    try:
+        old.hardlink_to(path)
+    except OSError:  # a file system without links
+        shutil.copy2(path, old)
+    return old
 
 
 def _drop_same(path: Path, old: Path | None) -> None:

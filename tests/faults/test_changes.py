@@ -13,7 +13,9 @@ from radiomics_talent.cohort.manifest import Lesion
 from radiomics_talent.cohort.scan import inspect_scan
 from radiomics_talent.cohort.unchanged import file_states, find_changes
 from radiomics_talent.errors import InputError
+from radiomics_talent.extraction.cohort_work import Progress
 from radiomics_talent.extraction.run import run_extraction
+from radiomics_talent.extraction.store import RunFolderError
 from radiomics_talent.settings import ExtractionSettings
 
 SETTINGS = ExtractionSettings.model_validate(
@@ -155,3 +157,19 @@ def test_a_folder_that_is_gone_for_a_while_costs_its_lesions_until_the_command_i
     (tmp_path / "unplugged").rename(tmp_path / "data")
     second = run_extraction(cohort, SETTINGS, tmp_path / "run")
     assert (second.failures, second.n_resumed) == ((), first.n_done)
+
+
+def test_a_run_folder_that_is_gone_is_one_sentence_and_goes_on_when_it_is_back(tmp_path):
+    cohort = make_cohort(tmp_path / "data")
+    run, away = tmp_path / "run", tmp_path / "unplugged"
+
+    def go(progress: Progress) -> None:
+        if progress.done and run.exists():
+            run.rename(away)
+
+    with pytest.raises(RunFolderError, match="cannot be written any more: No such file or directory"):
+        run_extraction(cohort, SETTINGS, run, progress=go)
+    away.rename(run)
+    result = run_extraction(cohort, SETTINGS, run)
+    assert result.failures == ()
+    assert result.n_resumed >= 1
