@@ -77,7 +77,7 @@ class Ran:
         """Run a command as a process of its own, with workers."""
         arguments = [str(word) for word in words]
         done = subprocess.run(
-            [sys.executable, "-c", _MAIN, *arguments], capture_output=True, text=True, timeout=120, check=False,
+            [sys.executable, "-c", _MAIN, *arguments], capture_output=True, text=True, timeout=600, check=False,
             env=os.environ | {"PYTHONWARNINGS": "always"},
         )  # fmt: skip
         self._note(name, arguments, done.stdout, done.stderr)
@@ -169,6 +169,12 @@ def _images(ran: Ran, study: PlantedStudy, extraction: Path) -> Path:
     ran("dry-run", "extract", few, "--config", extraction, "--out", ran.out / "dry", "--dry-run")
     ran("extract", "extract", cohort, "--config", extraction, "--out", ran.out / "extract", "--save-preprocessed",
         "--jobs", 1, "--json")  # fmt: skip
+    chunks = [ran.out / f"chunk {k}" for k in (1, 2)]
+    for k, chunk in enumerate(chunks, start=1):
+        ran(chunk.name, "extract", few, "--config", extraction, "--out", chunk, "--chunk", f"{k}/2", "--jobs", 1)
+    ran("merge", "merge", *chunks, "--out", ran.out / "merge")
+    (ran.out / "table").mkdir()
+    ran("table", "table", ran.out / "merge", "--out", ran.out / "table" / "features.parquet")
     lesion = load_cohort(cohort).lesions[0]
     ran("map", "map", cohort, "--lesion", f"{lesion.patient_id}/{lesion.lesion_id}", "--config", extraction,
         "--features", "firstorder_Mean", "--out", ran.out / "map", "--json")  # fmt: skip

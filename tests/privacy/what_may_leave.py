@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_RUNS = r"(plain/run|extract|score/extraction)"
-_TABLES = (rf"{_RUNS}/features\.(csv|parquet)", r"robustness (perturb|controls|compare)/versions\.(csv|parquet)")
+_RUNS = r"(plain/run|extract|chunk \d|merge|score/extraction)"
+_TABLES = (
+    rf"({_RUNS}|table)/features\.(csv|parquet)",
+    r"robustness (perturb|controls|compare)/versions\.(csv|parquet)",
+)
 _INDEX = (r"(plain|index|wrong index)/cohort\.csv", r"(plain|index|index no roi|wrong index)/series\.csv")
 _SERIES = (_INDEX[1],)
 _OBJECTS = (r"score/dicom/[^/]*\.SR\.dcm", r"score/dicom/[^/]*\.SEG\..*\.dcm")
 _MODEL = (r"train/model\.yaml", r"report model/page\.html")
-_RECORDS = r"(plain/run|extract|research extract|score/extraction|wrong (extract|score).*|robustness \w+)"
+_RECORDS = (
+    r"(plain/run|extract|chunk \d|merge|research extract|score/extraction|wrong (extract|score).*|robustness \w+)"
+)
 _SAYS = "said: "
 
 
@@ -88,7 +93,8 @@ ALLOWED = (
          r"(report extract|report score)/page\.html", r"review/.*", r"score/(score\.json|report\.html)",
          r"map/maps\.json", r"said: (check|extract|map|score).*"),
         "a lesion is called what the reader called it; rename ROIs that hold a name (index warns of PatientIDs)",
-        also=(r"(wrong|research|robustness|score|extract|plain).*", r"said: (plain|dry-run|report|wrong|robustness).*"),
+        also=(r"(wrong|research|robust|score|extract|plain|chunk|merge|table).*",
+              r"said: (plain|dry|report|wrong|robustness|chunk|merge).*"),
     ),
     Allowed(
         ("folder name", "mask file name"),
