@@ -131,7 +131,7 @@ class _Whole:
             more = f" and {len(gaps) - _MOST_ROWS_NAMED} more" if len(gaps) > _MOST_ROWS_NAMED else ""
             rows = ", ".join(map(str, gaps[:_MOST_ROWS_NAMED]))
             raise ConfigError(
-                f"rows {rows}{more} are in none of the runs; name every chunk", where=str(self.table.path)
+                f"rows {rows}{more} are in none of the runs; name the run of every chunk", where=str(self.table.path)
             )
 
     def _lesion(self, record: dict[str, Any], chunk: _Chunk) -> Lesion:
