@@ -99,7 +99,7 @@ class ModelSettings(_Frozen):
     lesion_to_patient: Literal["mean", "maximum", "largest-lesion"] = Field("mean", description="Level lesion: how scores of lesions become the patient's score")
     block: Block = Field("radiomics", description="Features of the model that is saved; the other blocks are always reported beside it")
     features: tuple[str, ...] = Field(("*",), min_length=1, description="Shell patterns of feature names to use")
-    clinical: tuple[str, ...] | None = Field(None, description="Columns of the clinical block; null takes every covariate")
+    clinical: tuple[str, ...] | None = Field(None, description="Columns of the clinical block; null takes every covariate but texts that mostly differ from patient to patient")
     preprocess: PreprocessSettings = Field(default_factory=PreprocessSettings, description="Steps before the model")
     models: dict[str, dict[str, tuple[Any, ...]]] = Field(min_length=1, description="Models of the catalogue, or estimators by import path, each with its search space: parameter to values")
     search: SearchSettings = Field(default_factory=SearchSettings, description="Inner cross-validation")

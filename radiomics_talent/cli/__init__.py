@@ -127,6 +127,8 @@ def _options(
     """
     if debug:
         logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(name)s: %(message)s")
+        # It tells each step of its compiler, which takes longer than compiling.
+        logging.getLogger("numba").setLevel(logging.WARNING)
 
 
 def _build() -> typer.Typer:

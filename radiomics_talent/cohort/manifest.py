@@ -12,6 +12,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
@@ -210,11 +211,18 @@ def _unique(name: str, taken: set[str]) -> str:
 
 def _identifiers_left(index: DicomIndex, lesions: Sequence[Lesion], path: Path) -> list[Finding]:
     ids = {s.patient_id for s in index.series if s.patient_id}
+    lengths = sorted({len(patient_id) for patient_id in ids})
+
+    @lru_cache(maxsize=4096)
+    def holds_one(cell: str) -> bool:
+        # By the few lengths that they have: an archive has too many to look for each.
+        return any(cell[i : i + n] in ids for n in lengths for i in range(len(cell) - n + 1))
+
     folder = path.absolute().parent
     left = 0
     for lesion in lesions:
         cells = (relative_path(lesion.image, folder), relative_path(lesion.mask, folder), lesion.roi_name, lesion.label)
-        left += any(patient_id in cell for cell in cells for patient_id in ids)
+        left += any(map(holds_one, cells))
     if not left:
         return []
     sentence = f"{left} of {len(lesions)} rows hold an original PatientID in a path or ROI name; rename before sharing"
