@@ -135,7 +135,7 @@ class PackedLesions(Sequence[Lesion]):
 
 def find_repeated(lesions: Sequence[Lesion]) -> tuple[Lesion, Lesion] | None:
     """Return the first lesion whose key one before it has, after that one; None where each key is there once."""
-    digests = _digests(_texts(lesions, "patient_id", "lesion_id"))
+    digests = _digests(("/".join(names),) for names in _texts(lesions, "patient_id", "lesion_id"))
     order = np.argsort(digests, kind="stable")
     same = digests[order[1:]] == digests[order[:-1]]
     if not same.any():
