@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from contextlib import suppress
+import warnings
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +22,7 @@ from radiomics_talent.extraction.outcome import Failure, Outcome
 from radiomics_talent.extraction.workers import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from radiomics_talent.extraction.worker import ScanTask
@@ -31,7 +32,7 @@ R = TypeVar("R")
 _LOG = logging.getLogger(__name__)
 _AHEAD = 3
 _LOOK_EVERY_S = 1.0
-_COUNT_EVERY_S = 10.0
+_COUNT_EVERY_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +67,13 @@ class DaskWorkers:
             return
         journal, run_id = tasks[0].folder.journal, tasks[0].run_id
 
-        def took(task: ScanTask, outcome: tuple[Outcome, ...] | BaseException) -> None:
-            deliver(_lost(task, outcome) if isinstance(outcome, BaseException) else outcome)
-
         def look() -> None:
             tell([mark.done for mark in read_journals(journal)])
 
-        with under_way(journal, run_id):
-            self._each(do_scan, ((work, task) for task in tasks), took=lambda call, o: took(call[1], o), look=look)
+        calls = ((work, task) for task in tasks)
+        with under_way(journal, run_id), closing(self._ended(do_scan, calls, look)) as ended:
+            for (_, task), outcomes in ended:
+                deliver(_lost(task, outcomes) if isinstance(outcomes, BaseException) else outcomes)
 
     def map_unordered(self, function: Callable[..., R], calls: Sequence[tuple[Any, ...]]) -> Iterator[R]:
         """Call a function with each tuple of arguments on the cluster and yield what it returns, as it comes.
@@ -83,57 +83,37 @@ class DaskWorkers:
         function : callable
             Importable by a worker; it may take a process for itself.
         calls : sequence of tuple
-            Positional arguments. Large objects that several calls share are sent to each worker once.
+            Positional arguments: what they hold travels with each call.
 
         Raises
         ------
         ClusterError
             The cluster cannot be used, or is lost.
         """
-        shared = self._scattered(calls)
         expected = versions_of_fits()
-        found: list[R] = []
+        waiting = ((expected, function, *call) for call in calls)
+        with closing(self._ended(do_call, waiting, lambda: None)) as ended:
+            for _, result in ended:
+                if isinstance(result, BaseException):
+                    raise ClusterError(
+                        "several Dask workers died, one after the other, with the same task; give them more memory and "
+                        "repeat the command: what is complete is kept"
+                    ) from result
+                yield result
 
-        def took(_: tuple[Any, ...], result: Any) -> None:
-            if isinstance(result, BaseException):
-                raise ClusterError(
-                    "the workers that had this task died, several of them; give them more memory and repeat the "
-                    "command: what is complete is kept"
-                ) from result
-            found.append(result)
-
-        waiting = ((expected, function, *(shared.get(id(a), a) for a in call)) for call in calls)
-        for _ in self._taken(do_call, waiting, took=took, look=lambda: None):
-            yield from found
-            found.clear()
-
-    def _scattered(self, calls: Sequence[tuple[Any, ...]]) -> dict[int, Any]:
-        """Send what all calls share to the workers; return its place on the cluster by identity."""
-        if len(calls) < 2:
-            return {}
-        same = [a for a, b in zip(calls[0], calls[-1], strict=True) if a is b and a is not None]
-        return {id(a): self.client.scatter(a, broadcast=True, hash=False) for a in same}
-
-    def _each(self, function: Callable[..., R], calls: Iterator[tuple[Any, ...]], **what: Any) -> None:
-        for _ in self._taken(function, calls, **what):
-            pass
-
-    def _taken(
-        self,
-        function: Callable[..., R],
-        calls: Iterator[tuple[Any, ...]],
-        *,
-        took: Callable[[tuple[Any, ...], Any], None],
-        look: Callable[[], None],
-    ) -> Iterator[None]:
-        """Do calls on the cluster, a few ahead of the work; `took` gets each with its result, or what it died of."""
+    def _ended(
+        self, function: Callable[..., Any], calls: Iterator[tuple[Any, ...]], look: Callable[[], None]
+    ) -> Generator[tuple[tuple[Any, ...], Any]]:
+        """Do calls on the cluster, a few ahead of the work; yield each with its result, or what it died of."""
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         in_work: dict[Any, tuple[Any, ...]] = {}
         count = _Count(self.client, self.wait_s)
         try:
             while True:
                 while len(in_work) < count.threads * _AHEAD and (call := next(calls, None)) is not None:
-                    future = self.client.submit(function, *call, pure=False)
+                    with warnings.catch_warnings():
+                        warnings.filterwarnings("ignore", message="Sending large graph")  # a table of features
+                        future = self.client.submit(function, *call, pure=False)
                     in_work[future] = call
                     future.add_done_callback(ended.put)
                 if not in_work:
@@ -141,11 +121,11 @@ class DaskWorkers:
                 try:
                     future = ended.get(timeout=_LOOK_EVERY_S)
                 except queue.Empty:
-                    count.renew()
+                    pass
                 else:
-                    took(in_work.pop(future), _result(future))
                     count.is_alive()
-                    yield
+                    yield in_work.pop(future), _result(future)
+                count.renew()
                 look()
         finally:
             if in_work and self.client.status == "running":
@@ -174,7 +154,7 @@ class _Count:
             return
         self._looked = now
         try:
-            threads = sum(self._client.nthreads().values())
+            threads = int(sum(self._client.nthreads().values()))
         except (OSError, TimeoutError) as error:
             raise ClusterError(_SCHEDULER_GONE) from error
         if threads:
