@@ -6,6 +6,21 @@ worker process. ``str(error)`` is one sentence: where, what was found, what was 
 
 from __future__ import annotations
 
+LONGEST = 4000
+"""Characters of a sentence, at most."""
+
+
+def one_line(text: str) -> str:
+    """Return a sentence as one line of printable text, whatever the file held that it quotes."""
+    if not text.isprintable():
+        text = " ".join(text.split())
+        plain = (c if c.isprintable() else "?" for c in text)
+        text = "".join(plain)
+    if len(text) > LONGEST:
+        half = LONGEST // 2 - 3
+        text = f"{text[:half]} ... {text[-half:]}"
+    return text
+
 
 class TalentError(Exception):
     """Root of all errors raised on purpose by this package.
@@ -19,12 +34,12 @@ class TalentError(Exception):
     """
 
     def __init__(self, message: str, *, where: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(one_line(message))
+        self.message = one_line(message)
         self.where = where
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.message}" if self.where else self.message
+        return one_line(f"{self.where}: {self.message}") if self.where else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exception's own __reduce__ would lose the keywords; the state brings them back.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from radiomics_talent.errors import DicomError, GeometryError, InputError, MaskError, TableError
+from radiomics_talent.errors import DicomError, GeometryError, InputError, MaskError, TableError, one_line
 
 Level = Literal["info", "warning", "error"]
 
@@ -59,6 +59,7 @@ class Finding:
         if self.code not in CATALOGUE:
             msg = f"finding code {self.code!r} is not in the catalogue"
             raise KeyError(msg)
+        object.__setattr__(self, "sentence", one_line(self.sentence))
 
     @property
     def level(self) -> Level:
@@ -75,7 +76,7 @@ class Finding:
         return CATALOGUE[self.code].error(self.sentence, where=self.where or None, code=self.code)
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.sentence}" if self.where else self.sentence
+        return one_line(f"{self.where}: {self.sentence}") if self.where else self.sentence
 
 
 def raise_first_error(findings: tuple[Finding, ...] | list[Finding]) -> None:

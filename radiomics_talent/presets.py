@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import re
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 _TYPE = re.compile(r"literal\[|constrained-|(int|float|str)$")
 _WORD = re.compile(r"'([^']*)'")
 NO_MODEL = "no model here (model.yaml is missing); name the folder that train wrote, or a shipped model (demo)"
+_DEEPEST, _MOST_NODES = 40, 200_000
+"""Settings are nested six deep, and the record of a model has a few thousand values."""
+_LARGEST = 2**64
+"""Whole numbers of settings are smaller."""
 _MOST_WORDS = 6
 """So many known words are listed even where the nearest one is named."""
 M = TypeVar("M", bound=BaseModel)
@@ -77,8 +82,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         The file is not a YAML mapping, or not UTF-8.
     """
     try:
+        text = path.read_text(encoding="utf-8-sig")
+        _refuse_expansion(text)
         # A subclass of SafeLoader: no object is ever built from a tag.
-        data = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_UniqueKeys)  # noqa: S506
+        data = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
@@ -87,11 +94,34 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        # What PyYAML lets through for a date, number or key that is none, such as 2024-99-99.
+        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from error
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise ConfigError("expected a mapping of settings (key: value)", where=str(path))
     return data
+
+
+def _refuse_expansion(text: str) -> None:
+    """Refuse what is nested deeper, or unfolds to more, than anybody writes: building it would take all memory."""
+    sizes: dict[str | None, int] = {}
+    outer: list[tuple[str | None, int]] = []
+    unfolded = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            outer.append((event.anchor, unfolded))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = outer.pop()
+            sizes[anchor] = unfolded - before
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor in {anchor for anchor, _ in outer}:
+                raise yaml.YAMLError(f"the alias *{event.anchor} stands for what it is a part of")
+            unfolded += sizes.get(event.anchor, 0)
+        unfolded += 1
+        if len(outer) > _DEEPEST or unfolded > _MOST_NODES:
+            raise yaml.YAMLError(f"nested more than {_DEEPEST} deep, or of more than {_MOST_NODES} values")
 
 
 def validated(model: type[M], data: dict[str, Any], *, where: str) -> M:
@@ -221,14 +251,25 @@ def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
 class _UniqueKeys(yaml.SafeLoader):
     """SafeLoader that refuses duplicate keys, of which YAML would silently keep the last."""
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value: int = super().construct_yaml_int(node)
+        if abs(value) > _LARGEST:  # Python does not even print it
+            raise yaml.constructor.ConstructorError(None, None, "a number of too many digits", node.start_mark)
+        return value
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "a list cannot be a key", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+_UniqueKeys.add_constructor("tag:yaml.org,2002:int", _UniqueKeys.construct_yaml_int)
 
 
 def find_model_folder(name: str | Path) -> Path:

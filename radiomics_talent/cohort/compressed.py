@@ -1,118 +1,138 @@
-"""Compressed NRRD and MetaImage files: their checksums, which ITK reads past.
+"""NRRD and MetaImage files: whether their data are all there, which ITK finds out after it has asked for the memory.
 
 A damaged stream often still unpacks, to other voxels. Only its checksum (gzip's CRC, zlib's Adler-32) tells.
 """
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import IO, TYPE_CHECKING
 
+from radiomics_talent.cohort.text_header import TextHeader, read_meta_header, read_nrrd_header
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 _CHUNK = 2**20
-_MOST_LINES = 10_000
-_LONGEST_LINE = 2**20
+_MOST_FILES = 10_000
+_SLACK = 2**24
+"""A stream may hold so many bytes more than the header says."""
 _GZIP, _EITHER = 31, 47
 """What zlib calls a stream of gzip, and one of gzip or zlib."""
+_TEXT = 8
+"""A number written as text takes a byte or more, where it may take eight in memory."""
 
 
-def is_damaged(path: Path, image_io: str) -> bool:
-    """Tell whether a compressed file's stream is cut short or fails its checksum.
-
-    Parameters
-    ----------
-    path : Path
-        The file that ITK has read, or the header of one with its data beside it.
-    image_io : str
-        ITK's name for its format.
+def is_malformed(path: Path, image_io: str) -> bool:
+    """Tell whether the header of a NRRD or MetaImage file is not as its format says; others never are.
 
     Raises
     ------
     OSError
-        The file, or the data that it names, cannot be read.
+        The file cannot be read.
+    """
+    read = {"NrrdImageIO": read_nrrd_header, "MetaImageIO": read_meta_header}.get(image_io)
+    if read is None:
+        return False
+    with path.open("rb") as file:
+        return read(file) is None
+
+
+def is_damaged(path: Path, image_io: str, claimed: int = 0) -> bool:
+    """Tell whether a file's header is malformed, its data fewer than claimed, or a stream fails its checksum.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the header of one with its data beside it.
+    image_io : str
+        ITK's name for its format; others than NRRD and MetaImage are never damaged.
+    claimed : int, optional
+        Bytes of voxels that the header claims; 0 asks for header and checksum alone.
+
+    Raises
+    ------
+    OSError
+        The file, or the data that it names, cannot be read or are none.
     """
     if image_io == "NrrdImageIO":
-        return _nrrd_damaged(path)
-    return image_io == "MetaImageIO" and _meta_damaged(path)
+        return _nrrd_damaged(path, claimed)
+    return image_io == "MetaImageIO" and _meta_damaged(path, claimed)
 
 
-def _nrrd_damaged(path: Path) -> bool:
-    fields: dict[str, str] = {}
-    listed: list[str] = []
+def _nrrd_damaged(path: Path, claimed: int) -> bool:
     with path.open("rb") as file:
-        for line in _lines(file):
-            if not line:
-                break
-            name, colon, value = line.partition(":")
-            # "key:=value" is the user's own; names after "data file: LIST" have no colon.
-            if colon and not value.startswith("=") and not line.startswith("#"):
-                fields[name.strip().lower().replace(" ", "")] = value.strip()
-            elif fields.get("datafile", "").startswith("LIST"):
-                listed.append(line)
-        if fields.get("encoding", "").lower() not in {"gzip", "gz"} or fields.get("lineskip", "0") != "0":
-            return False
+        header = read_nrrd_header(file)
+        if header is None:
+            return True
+        fields = header.fields
+        packed = fields["encoding"].lower() in {"gzip", "gz"}
         detached = fields.get("datafile", "")
         if not detached:
-            return _stream_damaged(file, _GZIP)
-    names = listed if detached.startswith("LIST") else _numbered(detached)
-    return any(_file_damaged(path.parent / name, _GZIP) for name in names)
+            for _ in range(int(fields.get("lineskip", "0"))):
+                if not file.readline(_CHUNK):
+                    break
+            held = _held(file, path, _GZIP if packed else 0, claimed)
+        else:
+            held = _held_beside(path, header, detached, _GZIP if packed else 0, claimed)
+    held = held * _TEXT if held is not None and fields["encoding"].lower() in {"txt", "text", "ascii"} else held
+    return held is None or held < claimed
 
 
-def _numbered(datafile: str) -> list[str]:
-    """Return the names that a NRRD means by ``slice%03d.raw.gz 1 60 1``, or the one name that there is."""
-    words = datafile.split()
-    if "%" not in datafile or len(words) < 4:
-        return [datafile]
-    try:
-        first, last, step = (int(word) for word in words[1:4])
-        return [words[0] % n for n in range(first, last + (1 if step > 0 else -1), step)]
-    except (TypeError, ValueError):
-        return []
-
-
-def _meta_damaged(path: Path) -> bool:
-    fields: dict[str, str] = {}
+def _meta_damaged(path: Path, claimed: int) -> bool:
     with path.open("rb") as file:
-        for line in _lines(file):
-            name, equals, value = line.partition("=")
-            fields[name.strip().lower()] = value.strip()
-            if not equals or "elementdatafile" in fields:
-                break
-        if fields.get("compresseddata", "").lower()[:1] != "t":
-            return False
-        data = fields.get("elementdatafile", "")
+        header = read_meta_header(file)
+        if header is None:
+            return True
+        fields = header.fields
+        kind = _EITHER if fields.get("compresseddata", "").lower()[:1] in {"t", "1"} else 0
+        data = fields["elementdatafile"]
         if data.upper() == "LOCAL":
-            return _stream_damaged(file, _EITHER)
-    # Lists and patterns of files are rare, and ITK does not compress them.
-    return bool(data) and data != "LIST" and "%" not in data and _file_damaged(path.parent / data, _EITHER)
+            held = _held(file, path, kind, claimed)
+        else:
+            held = _held_beside(path, header, data, kind, claimed)
+    return held is None or held < claimed
 
 
-def _lines(file: IO[bytes]) -> Iterator[str]:
-    """Read the lines of a header, one at a time, so that the file stands behind the last."""
-    for _ in range(_MOST_LINES):
-        line = file.readline(_LONGEST_LINE)
-        if not line:
-            return
-        yield line.decode("utf-8", "replace").strip()
+def _held_beside(path: Path, header: TextHeader, data: str, kind: int, claimed: int) -> int | None:
+    """Return the bytes in the files that a header names; None where a stream is damaged or the names are none."""
+    names = header.listed if data.startswith("LIST") else _numbered(data)
+    held = 0
+    for name in names[:_MOST_FILES]:
+        place = path.parent / name
+        if not place.is_file():
+            raise FileNotFoundError(2, "No such file", str(place))
+        with place.open("rb") as file:
+            here = _held(file, place, kind, claimed)
+        if here is None:
+            return None
+        held += here
+    return held if names else None
 
 
-def _file_damaged(path: Path, kind: int) -> bool:
-    with path.open("rb") as file:
-        return _stream_damaged(file, kind)
+def _numbered(data: str) -> tuple[str, ...]:
+    """Return the names that a header means by ``slice%03d.raw.gz 1 60 1``, or the one name that there is."""
+    match = re.fullmatch(r"([^%]*%(?:0?[1-9])?d[^%\s]*)\s+(\d{1,6})\s+(\d{1,6})(?:\s+(\d{1,6}))?(?:\s+\d)?", data)
+    if match is None:
+        return () if "%" in data else (data,)
+    first, last, step = int(match[2]), int(match[3]), int(match[4] or 1)
+    return tuple(match[1] % n for n in range(first, last + 1, max(1, step)))
 
 
-def _stream_damaged(file: IO[bytes], kind: int) -> bool:
-    """Unpack to the end of the stream, where its checksum is; what follows it does not matter."""
-    stream = zlib.decompressobj(kind)
+def _held(file: IO[bytes], path: Path, kind: int, claimed: int) -> int | None:
+    """Return how many bytes of voxels follow in a file; None where their stream is damaged, or goes on and on."""
+    if not kind:
+        return max(0, path.stat().st_size - file.tell())
+    stream, held = zlib.decompressobj(kind), 0
     try:
         while not stream.eof:
             data = stream.unconsumed_tail or file.read(_CHUNK)
             if not data:
-                return True
-            stream.decompress(data, 8 * _CHUNK)
+                return None
+            held += len(stream.decompress(data, 8 * _CHUNK))
+            if claimed and held > claimed + _SLACK:
+                return None
     except zlib.error:
-        return True
-    return False
+        return None
+    return held

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 _FLOATS = {16: "f4", 64: "f8"}
 _CHUNK = 2**22
+_SLACK = 2**26
+"""A stream may hold so many bytes more than the header says: extensions, or what a program appends."""
+_BYTES = {2: 1, 4: 2, 8: 4, 16: 4, 32: 8, 64: 8, 128: 3, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8, 1792: 16, 2304: 4}
+"""Bytes of a voxel of each datatype."""
+_MOST_TIMES = 1032
+"""Deflate makes nothing smaller than that."""
 _LONGEST_HEADER = 540
 DAMAGED = "is cut short or damaged; copy or export it again"
 
@@ -37,8 +43,15 @@ class Fault:
     sentence: str
 
 
-def find_fault(path: Path) -> Fault | None:
+def find_fault(path: Path, claimed: int = 0) -> Fault | None:
     """Look for what ITK does not say about a NIfTI file (.nii, .nii.gz).
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    claimed : int, optional
+        Bytes of voxels that ITK will ask for.
 
     Returns
     -------
@@ -51,34 +64,51 @@ def find_fault(path: Path) -> Fault | None:
         if compressed:
             # Read to its end, where a gzip file holds length and checksum.
             with gzip.open(path) as unpacked:
-                return _inspect(unpacked, whole=True)
-        with path.open("rb") as plain:
-            return _inspect(plain, whole=False, size=path.stat().st_size)
-    except (EOFError, gzip.BadGzipFile, zlib.error, struct.error):
+                fault, held = _inspect(unpacked, whole=True)
+        else:
+            with path.open("rb") as plain:
+                fault, held = _inspect(plain, whole=False, size=path.stat().st_size)
+    except (EOFError, OSError, ValueError, OverflowError, zlib.error, struct.error):
         return Fault("", DAMAGED)
+    held = _held_beside(path) if held is None else held
+    return Fault("", DAMAGED) if held < claimed else fault
 
 
-def _inspect(file: IO[bytes] | gzip.GzipFile, *, whole: bool, size: int | None = None) -> Fault | None:
+def _held_beside(path: Path) -> int:
+    """Return the bytes that the .img of an .hdr can unpack to, or those of a file of an older format."""
+    beside = [path, *(path.with_suffix(suffix) for suffix in (".img", ".img.gz"))]
+    return sum(p.stat().st_size * (_MOST_TIMES if p.suffix == ".gz" else 1) for p in beside if p.is_file())
+
+
+def _inspect(
+    file: IO[bytes] | gzip.GzipFile, *, whole: bool, size: int | None = None
+) -> tuple[Fault | None, int | None]:
+    """Return what is wrong, and how many bytes of voxels there are; None where they lie elsewhere."""
+    damaged = Fault("", DAMAGED), 0
     header = _read_header(file.read(_LONGEST_HEADER))
-    if header is None:  # an .hdr beside its .img: ITK's affair
-        return None
+    if header is None:  # an .hdr beside its .img
+        return None, None
     if size is not None and size < header.offset + header.n_bytes:
-        return Fault("", DAMAGED)
+        return damaged
     if header.kind is None and not whole:
-        return None
+        return None, header.n_bytes
     file.seek(header.offset)
     left, bad = header.n_bytes, 0
     while left > 0:
         chunk = file.read(min(_CHUNK, left))
         if not chunk:
-            return Fault("", DAMAGED)
+            return damaged
         left -= len(chunk)
         if header.kind is not None:
             values = np.frombuffer(chunk[: len(chunk) // header.kind.itemsize * header.kind.itemsize], header.kind)
             bad += int(np.count_nonzero(~np.isfinite(values)))
-    while whole and file.read(_CHUNK):
-        pass
-    return Fault("not-finite", f"{bad} voxels are NaN or infinite, expected numbers everywhere") if bad else None
+    beyond = 0
+    while whole and (chunk := file.read(_CHUNK)):
+        beyond += len(chunk)
+        if beyond > _SLACK:
+            return damaged
+    fault = Fault("not-finite", f"{bad} voxels are NaN or infinite, expected numbers everywhere") if bad else None
+    return fault, header.n_bytes
 
 
 def _read_header(head: bytes) -> _Header | None:
@@ -86,15 +116,15 @@ def _read_header(head: bytes) -> _Header | None:
     if order is None:
         return None
     if struct.unpack_from(f"{order}i", head)[0] == 348:
-        datatype, bits = struct.unpack_from(f"{order}2h", head, 70)
+        (datatype,) = struct.unpack_from(f"{order}h", head, 70)
         (offset,), shape = struct.unpack_from(f"{order}f", head, 108), struct.unpack_from(f"{order}8h", head, 40)
         is_single = head[344:347] == b"n+1"
     else:
-        datatype, bits = struct.unpack_from(f"{order}2h", head, 12)
+        (datatype,) = struct.unpack_from(f"{order}h", head, 12)
         (offset,), shape = struct.unpack_from(f"{order}q", head, 168), struct.unpack_from(f"{order}8q", head, 16)
         is_single = head[4:7] == b"n+2"
     if not is_single:
         return None
     n_values = math.prod(max(1, n) for n in shape[1 : shape[0] + 1])
     kind = np.dtype(f"{order}{_FLOATS[datatype]}") if datatype in _FLOATS else None
-    return _Header(int(offset), n_values * bits // 8, kind)
+    return _Header(int(offset), n_values * _BYTES.get(datatype, 1), kind)

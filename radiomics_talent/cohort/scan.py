@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,16 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from radiomics_talent.cohort.compressed import is_damaged
-from radiomics_talent.cohort.nifti import DAMAGED, find_fault
+from radiomics_talent.cohort.compressed import is_damaged, is_malformed
+from radiomics_talent.cohort.nifti import DAMAGED, Fault, find_fault
 from radiomics_talent.cohort.unchanged import file_states, find_changes
 from radiomics_talent.dicom.ct import inspect_volume
 from radiomics_talent.dicom.folder import unreadable
 from radiomics_talent.dicom.headers import looks_like_dicom
+from radiomics_talent.dicom.opening import MOST_VOXELS
 from radiomics_talent.dicom.selection import find_series
 from radiomics_talent.errors import InputError
 from radiomics_talent.findings import Finding
-from radiomics_talent.imaging.geometry import Geometry
+from radiomics_talent.imaging.geometry import Geometry, is_plausible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,14 @@ if TYPE_CHECKING:
 _FORMATS = {"NiftiImageIO", "NrrdImageIO", "MetaImageIO"}
 _FLOATS = {sitk.sitkFloat32, sitk.sitkFloat64}
 _INT16 = (-32768, 32767)
+_BYTES = {
+    kind: n
+    for n, names in ((1, ("UInt8", "Int8")), (2, ("UInt16", "Int16")), (4, ("UInt32", "Int32", "Float32")),
+                     (8, ("UInt64", "Int64", "Float64")))
+    for name in names
+    for kind in (getattr(sitk, f"sitk{name}"), getattr(sitk, f"sitkVector{name}"))
+}  # fmt: skip
+"""Bytes of a component of each pixel type."""
 _COMPLEX = {sitk.sitkComplexFloat32, sitk.sitkComplexFloat64}
 _NARROWEST_HU = 100
 _LOWEST_HU = -10_000
@@ -130,6 +140,8 @@ def inspect_path(path: Path, what: str, *, code: str) -> Finding | None:
         if path.is_dir():
             with os.scandir(path):
                 return None
+        if not path.is_file() and path.exists():  # opening a pipe waits for ever, and /dev/zero has no end
+            return Finding(code, f"the {what} is no file but a device, pipe or socket; name a file", str(path))
         with path.open("rb"):
             return None
     except (FileNotFoundError, NotADirectoryError):
@@ -172,10 +184,9 @@ def read_volume(path: Path, *, code: str) -> tuple[tuple[Finding, ...], sitk.Ima
             if image_io not in _FORMATS:
                 sentence = "is not a DICOM, NIfTI, NRRD or MetaImage file; export it as one of these"
                 return (Finding(code, sentence, where),), None
-            if _is_damaged(path, image_io):  # MetaIO would print what it thinks of it
-                return (Finding(code, DAMAGED, where),), None
-            reader.SetImageIO(image_io)
-            reader.SetFileName(where)
+            fault = _inspect_header(reader, path, image_io)
+            if fault and not fault.code:
+                return (Finding(code, fault.sentence, where),), None
             image = reader.Execute()
         except RuntimeError as error:
             return (Finding(code, _reason(str(error)), where),), None
@@ -183,9 +194,8 @@ def read_volume(path: Path, *, code: str) -> tuple[tuple[Finding, ...], sitk.Ima
     if image.GetDimension() != 3 or image.GetPixelID() in _COMPLEX:
         shape = " x ".join(map(str, image.GetSize()))
         return (Finding("not-3d", f"holds {shape} voxels, expected one 3D volume of real numbers", where),), None
-    fault = find_fault(path) if image_io == "NiftiImageIO" else None
     if fault:
-        return (Finding(fault.code or code, fault.sentence, where),), None
+        return (Finding(fault.code, fault.sentence, where),), None
     Geometry.of(image).canonical().put_on(image)
     return (), image
 
@@ -270,11 +280,27 @@ def _are_whole(values: NDArray[np.generic]) -> bool:
     return all(bool((plane == np.rint(plane)).all()) for plane in values)
 
 
-def _is_damaged(path: Path, image_io: str) -> bool:
+def _inspect_header(reader: sitk.ImageFileReader, path: Path, image_io: str) -> Fault | None:
+    """Read the header alone, and hold what it claims against the file, before ITK asks for the memory."""
+    damaged = Fault("", DAMAGED)
     try:
-        return is_damaged(path, image_io)
+        if is_malformed(path, image_io):
+            return damaged
+        reader.SetImageIO(image_io)
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        size, spacing, origin = reader.GetSize(), reader.GetSpacing(), reader.GetOrigin()
+        if not 0 < math.prod(size) <= MOST_VOXELS:
+            shape = " x ".join(map(str, size))
+            return Fault("", f"its header says {shape} voxels, which no scan has; export or copy it again")
+        if not (is_plausible(spacing[:3], origin[:3]) and np.isfinite(reader.GetDirection()).all()):
+            return Fault("", "its voxel spacing or position is not that of a scan; convert the original again")
+        claimed = math.prod(size) * reader.GetNumberOfComponents() * _BYTES.get(reader.GetPixelID(), 1)
+        if image_io == "NiftiImageIO":
+            return find_fault(path, claimed)
+        return damaged if is_damaged(path, image_io, claimed) else None
     except OSError:
-        return True  # its data lie in a file that is absent or closed
+        return damaged  # its data lie in a file that is absent or closed
 
 
 def _reason(text: str) -> str:

@@ -119,7 +119,7 @@ class SheetRows:
         if not any(cell.strip() for cell in cells):
             raise TableError("the file is empty; its first row must name the columns", where=self._where)
         self._width = max(i for i, cell in enumerate(cells, start=1) if cell.strip())
-        self.header = tuple(cell.strip() for cell in cells[: self._width])
+        self.header = tuple(unescape_cell(cell.strip()) for cell in cells[: self._width])
 
     def __iter__(self) -> Iterator[tuple[int, tuple[str, ...]]]:
         width = self._width
@@ -155,7 +155,7 @@ def write_sheet(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
+            writer.writerow([escape_cell(cell) for cell in header])
             writer.writerows([escape_cell(cell) for cell in row] for row in rows)
             file.flush()
             os.fsync(file.fileno())

@@ -6,7 +6,6 @@ leave.
 
 from __future__ import annotations
 
-import math
 import struct
 import warnings
 import zlib
@@ -19,9 +18,11 @@ import pydicom
 from pydicom import config
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
+from radiomics_talent.dicom.opening import read_dicom
 from radiomics_talent.dicom.phases import find_contrast_phase
 from radiomics_talent.errors import DicomError
 from radiomics_talent.findings import Finding
+from radiomics_talent.imaging.geometry import is_plausible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,6 +48,7 @@ MEDIA_DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 _UNCOMPRESSED = frozenset({"", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
 _LOSSY = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 112))
 _PERHAPS_LOSSY = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (91, 93, 203))
+_LARGEST = 1e10  # a larger number of a header was damaged, and counts as absent
 _LOCALIZER_WORDS = frozenset({"LOCALIZER", "SCOUT", "SURVIEW", "TOPOGRAM", "SCANOGRAM"})
 
 _TAGS = [
@@ -165,7 +167,9 @@ def read_dataset(path: Path, **options: Any) -> Dataset:
     """
     try:
         with quiet_pydicom():
-            return pydicom.dcmread(path, force=True, **options)
+            return read_dicom(path, force=True, **options)
+    except DicomError:
+        raise
     except STRANGE as error:
         raise DicomError(
             f"not readable as DICOM ({_brief(error)}); copy or export it again", where=str(path)
@@ -311,9 +315,9 @@ def _plane(sources: list[Dataset]) -> Plane:
     position = numbers("ImagePositionPatient", 3)
     spacing = numbers("PixelSpacing", 2)
     return Plane(
-        position_mm=(position[0], position[1], position[2]) if position else None,
+        position_mm=(position[0], position[1], position[2]) if position and is_plausible((), position) else None,
         orientation=numbers("ImageOrientationPatient", 6),
-        pixel_spacing_mm=(spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None,
+        pixel_spacing_mm=(spacing[0], spacing[1]) if spacing and is_plausible(spacing, ()) else None,
         slice_thickness_mm=number("SliceThickness"),
         slope=number("RescaleSlope"),
         intercept=number("RescaleIntercept"),
@@ -351,7 +355,7 @@ def _numbers(ds: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
         numbers = tuple(float(t) for t in texts[:count])
     except ValueError:
         return None
-    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
+    return numbers if len(numbers) == count and all(abs(n) < _LARGEST for n in numbers) else None
 
 
 def _number(ds: Dataset, keyword: str) -> float | None:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from radiomics_talent.dicom.stack import Stack, find_axes, group_positions, inspect_stack, is_sheared, stack_slices
+from radiomics_talent.dicom.stack import (
+    Stack,
+    count_regular,
+    find_axes,
+    group_positions,
+    inspect_stack,
+    is_sheared,
+    stack_slices,
+)
 from radiomics_talent.dicom.volumes import same_orientation, same_size
 from radiomics_talent.findings import Finding
 
@@ -27,6 +35,10 @@ NOT_HU_WORDS = frozenset({
     "COLOR", "SCREEN SAVE",
 })  # fmt: skip
 """Values of ImageType that name a map of something other than HU."""
+
+
+MOST_GROWTH = 20
+"""A volume that is put on a regular grid becomes at most so many times as large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +111,8 @@ def lay_out(instances: Sequence[Instance], settings: GeometrySettings, *, where:
     positions = tuple(tuple(group) for group in group_positions(stack.along_mm))
     unique = stack.subset([group[0] for group in positions])
     findings += inspect_stack(unique, settings, where=where)
+    if not any(f.is_error for f in findings):
+        findings += _inspect_growth(ordered, unique, where)
     if not is_sheared(unique):
         findings += _inspect_thickness(ordered, unique, where)
     return Layout(ordered, stack, positions, tuple(findings))
@@ -212,6 +226,22 @@ def _inspect_mixture(slices: Sequence[Slice], where: str) -> list[Finding]:
         )
         findings.append(Finding("mixed-size", sentence, where))
     return findings
+
+
+def _inspect_growth(slices: Sequence[Slice], stack: Stack, where: str) -> list[Finding]:
+    """Refuse to mend what lies so far apart that the mended volume would be mostly made up, and fill the memory."""
+    spacing = slices[0].plane.pixel_spacing_mm
+    assert spacing is not None
+    shift = np.ptp(stack.sideways_mm, axis=0) / spacing[::-1] if is_sheared(stack) else np.zeros(2)
+    pixels = (1 + shift[0] / max(1, slices[0].instance.columns)) * (1 + shift[1] / max(1, slices[0].instance.rows))
+    growth = float(pixels) * count_regular(stack.along_mm) / len(stack)
+    if growth <= MOST_GROWTH:
+        return []
+    sentence = (
+        f"a regular grid would be {growth:.3g} times as large as the slices that are there; export the series again, "
+        "or remove slices that do not belong"
+    )
+    return [Finding("unequal-spacing", sentence, where)]
 
 
 def _inspect_thickness(slices: Sequence[Slice], stack: Stack, where: str) -> list[Finding]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import struct
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,10 +12,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pydicom
 from pydicom.errors import InvalidDicomError
 
-from radiomics_talent.errors import DicomError
+from radiomics_talent.dicom.headers import STRANGE
+from radiomics_talent.dicom.opening import read_dicom
+from radiomics_talent.errors import DicomError, InputError
 from radiomics_talent.findings import Finding
 from radiomics_talent.imaging.masks import RasterisedMask, rasterise
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    import pydicom
     from numpy.typing import NDArray
 
     from radiomics_talent.imaging.geometry import Geometry
@@ -40,18 +41,6 @@ OUTSIDE_TOLERATED = 0.01
 """From this part of the volume outside the image on, the lesion is refused."""
 LISTED_ROIS = 20
 """A message lists at most so many ROIs."""
-# What pydicom and NumPy raise on objects that break the standard.
-BROKEN = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    NotImplementedError,
-    OSError,
-    EOFError,
-    struct.error,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +78,7 @@ def read_rtstruct_headers(path: Path) -> RtStruct:
         try:
             stat = path.stat()
             return _header(path, stat.st_mtime_ns, stat.st_size)
-        except BROKEN as error:
+        except STRANGE as error:
             raise DicomError(_unreadable(error), where=str(path)) from error
 
 
@@ -138,9 +127,9 @@ def inspect_roi(
             if len(found) != 1:
                 return (_not_one(ds, rois, found, roi_name, ct_geometry, where),), None
             contours, n_open = _contours(ds, found[0].number)
-        except BROKEN as error:
+            result = rasterise(contours, ct_geometry)
+        except STRANGE as error:
             return (Finding("mask-unreadable", _unreadable(error), where),), None
-    result = rasterise(contours, ct_geometry)
     findings = _judge(result, found[0].name, n_open, ct_geometry, settings, where)
     return findings, None if any(f.is_error for f in findings) else result.mask_zyx
 
@@ -150,10 +139,10 @@ def inspect_roi(
 
 def _read(path: Path) -> pydicom.Dataset:
     try:
-        ds = pydicom.dcmread(path)
+        ds = read_dicom(path)
     except InvalidDicomError as error:
         # Some planning systems leave out the file's preamble; what follows tells whether it is DICOM at all.
-        ds = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        ds = read_dicom(path, force=True, stop_before_pixels=True)
         if "SOPClassUID" not in ds:
             raise DicomError("it is not a DICOM file") from error
     if ds.get("SOPClassUID") != RTSTRUCT_CLASS and ds.get("Modality") != "RTSTRUCT":
@@ -258,7 +247,7 @@ def _points(contour: pydicom.Dataset) -> NDArray[np.float64]:
 
 def _unreadable(error: Exception) -> str:
     # The text of pydicom's own errors may quote a header, and so a name.
-    reason = error.message if isinstance(error, DicomError) else type(error).__name__
+    reason = error.message if isinstance(error, InputError) else type(error).__name__
     return f"it cannot be read as an RTSTRUCT ({reason}); export the structure set again"
 
 
@@ -305,7 +294,7 @@ def _describe(ds: pydicom.Dataset, roi: Roi, geometry: Geometry) -> str:
     line = f"{roi.name!r} (number {roi.number}) -> {roi.n_contours} contours"
     try:
         result = rasterise(_contours(ds, roi.number)[0], geometry)
-    except BROKEN:
+    except STRANGE:
         return f"{line} -> unreadable"
     voxels = int(np.count_nonzero(result.mask_zyx))
     return f"{line} -> {voxels} voxels -> {result.contour_volume_mm3 / 1000:.3g} ml"

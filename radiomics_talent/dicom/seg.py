@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import struct
 import warnings
 import zlib
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydicom
 import SimpleITK as sitk
 from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.utils import pack_bits, unpack_bits
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
 
+from radiomics_talent.dicom.headers import STRANGE
+from radiomics_talent.dicom.opening import MOST_VOXELS, read_dicom
+from radiomics_talent.dicom.pixels import refuse_claims
 from radiomics_talent.errors import DicomError
 from radiomics_talent.findings import Finding
-from radiomics_talent.imaging.geometry import Geometry
+from radiomics_talent.imaging.geometry import Geometry, is_plausible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import highdicom
+    import pydicom
     from numpy.typing import NDArray
 
     from radiomics_talent.settings import MaskSettings
@@ -40,20 +44,12 @@ LISTED_SEGMENTS = 20
 """A message lists at most so many segments."""
 BACKGROUND_CODE = "125040"
 """Code (DCM) of the segmented property type Background: a label map may describe its background as a segment."""
-# What pydicom and highdicom (which keeps its frames in SQLite) raise on objects that break the standard.
-BROKEN = (
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-    TypeError,
-    ValueError,
-    RuntimeError,
-    OSError,
-    EOFError,
-    sqlite3.Error,
-    struct.error,
-    zlib.error,
-)
+MOST_EMPTY = 64
+"""A segment's frames may lie so many times as many slices apart ..."""
+FEW_VOXELS = 2**27
+"""... or span so many voxels."""
+BROKEN = (*STRANGE, sqlite3.Error)
+"""What pydicom and highdicom (which keeps its frames in SQLite) raise on objects that break the standard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +132,7 @@ def inspect_segment(
 
 def _read(path: Path, *, stop_before_pixels: bool = False) -> pydicom.Dataset:
     try:
-        ds = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels)
+        ds = read_dicom(path, stop_before_pixels=stop_before_pixels)
     except InvalidDicomError as error:
         raise DicomError("it is not a DICOM file") from error
     if str(ds.get("SOPClassUID", "")) not in SEG_CLASSES:
@@ -196,6 +192,7 @@ def _open(path: Path, mtime_ns: int, size: int) -> highdicom.seg.Segmentation:
 
 
 def _volume(seg: highdicom.seg.Segmentation, number: int, settings: MaskSettings) -> sitk.Image:
+    _refuse_span(seg)
     # Stored integers are compared: 70 of 100 as a 32-bit float is less than 0.7.
     volume = seg.get_volume(
         segment_numbers=[number], combine_segments=False, rescale_fractional=False, allow_missing_positions=True
@@ -205,6 +202,24 @@ def _volume(seg: highdicom.seg.Segmentation, number: int, settings: MaskSettings
     if str(seg.SegmentationType) == "FRACTIONAL":
         least = settings.seg_fraction_threshold * float(seg.MaximumFractionalValue) - 1e-9
     return _to_image(stored >= least, np.asarray(volume.affine, dtype=np.float64))
+
+
+def _refuse_span(seg: highdicom.seg.Segmentation) -> None:
+    """Refuse frames so far from each other that what lies between them would fill the memory."""
+    geometry = seg.get_volume_geometry(allow_missing_positions=True)
+    if geometry is None:
+        raise DicomError("its frames do not lie on one grid")
+    span = math.prod(int(n) for n in geometry.spatial_shape)
+    stored = int(seg.get("NumberOfFrames") or 1) * int(seg.Rows) * int(seg.Columns)
+    if span > min(MOST_VOXELS, max(FEW_VOXELS, MOST_EMPTY * stored)):
+        raise DicomError(f"its frames span {span} voxels, of which it holds {stored}")
+    if not _is_grid(np.asarray(geometry.affine)):
+        raise DicomError("its positions and spacings are not those of a scan")
+
+
+def _is_grid(affine: NDArray[np.float64]) -> bool:
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(np.isfinite(affine).all() and is_plausible(spacing, affine[:3, 3]))
 
 
 def _to_image(mask_zyx: NDArray[np.bool_], affine: NDArray[np.float64]) -> sitk.Image:
@@ -249,10 +264,12 @@ def _make_native(ds: pydicom.Dataset) -> None:
     syntax = ds.file_meta.TransferSyntaxUID
     if "PixelData" not in ds:
         raise DicomError("it has no PixelData")
+    refuse_claims(ds)
     if syntax == ExplicitVRBigEndian:
         ds.PixelData = _little_endian(ds)
     elif syntax == DEFLATED_IMAGE_FRAME:
-        _repack(ds, _inflate)
+        most = int(ds.Rows) * int(ds.Columns) * int(ds.BitsAllocated) // 8 + 2
+        _repack(ds, partial(_inflate, most=most))
     elif syntax == RLELossless and ds.BitsAllocated == 1:
         _repack(ds, _expand_runs)
     else:
@@ -283,8 +300,8 @@ def _repack(ds: pydicom.Dataset, decode: Callable[[bytes], bytes]) -> None:
         ds.PixelData = b"".join(frames)
 
 
-def _inflate(frame: bytes) -> bytes:
-    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(frame)
+def _inflate(frame: bytes, most: int) -> bytes:
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(frame, most)
 
 
 def _expand_runs(frame: bytes) -> bytes:

@@ -135,6 +135,14 @@ def grid_places(along_mm: NDArray[np.float64]) -> NDArray[np.intp] | None:
     return places if misplacement_mm(along_mm, places) <= tolerance else None
 
 
+def count_regular(along_mm: NDArray[np.float64]) -> float:
+    """Return how many slices there are once sorted slices (none at one position) lie on a regular grid."""
+    places = grid_places(along_mm)
+    if places is not None:
+        return float(places[-1] + 1) if len(places) else 0.0
+    return float(along_mm[-1] / np.diff(along_mm).min()) + 1
+
+
 def misplacement_mm(along_mm: NDArray[np.float64], places: NDArray[np.intp]) -> float:
     """Return how far slices lie, at most, from a regular grid through the first and the last."""
     spacing = along_mm[-1] / places[-1]

@@ -63,9 +63,14 @@ class FeatureTable:
             raise TableError(f"not a feature table: columns {', '.join(missing)} missing; make it with extract")
         if tuple(columns[: len(KEY_COLUMNS)]) != KEY_COLUMNS:
             raise TableError(f"not a feature table: its first columns must be {', '.join(KEY_COLUMNS)}")
-        wrong = [c for c in self.features if self.frame[c].dtype != np.float64]
+        named = next((c for c in self.features if escape_cell(c) != c), None)
+        if named is not None:
+            raise TableError(
+                f"column {named!r} has a name that a spreadsheet program would run as a formula; rename it"
+            )
+        wrong = [c for c in (*self.features, *_NUMERIC_KEYS) if self.frame[c].dtype != np.float64]
         if wrong:
-            raise TableError(f"column {wrong[0]} is not a feature: it holds something else than numbers; remove it")
+            raise TableError(f"column {wrong[0]} is not a feature, or no number: it holds something else; remove it")
         twice = self.frame.duplicated(["patient_id", "lesion_id"])
         if twice.any():
             first = self.frame.loc[twice].iloc[0]

@@ -18,6 +18,15 @@ SPACING_DECIMALS = 6
 ORIGIN_DECIMALS = 4
 """Origins that agree to 1e-4 mm are the same origin (32-bit floats resolve 6e-5 mm at 1 m)."""
 DIRECTION_DECIMALS = 6
+FINEST_MM, COARSEST_MM, FARTHEST_MM = 1e-4, 1e3, 1e6
+"""Voxels and positions of no scanner lie beyond: such a header is damaged, and its numbers would overflow."""
+
+
+def is_plausible(spacing_mm: ArrayLike, origin_mm: ArrayLike) -> bool:
+    """Whether voxel spacings and a position (mm) are finite and such as a scanner makes them."""
+    spacing, origin = np.asarray(spacing_mm, dtype=np.float64), np.asarray(origin_mm, dtype=np.float64)
+    within = (spacing >= FINEST_MM) & (spacing <= COARSEST_MM)
+    return bool(within.all() and (np.abs(origin) <= FARTHEST_MM).all())
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
+from radiomics_talent.errors import MaskError
 from radiomics_talent.imaging.geometry import Box, Geometry
+from radiomics_talent.imaging.polygons import INDEX_DECIMALS, areas, estimate_crossings, fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
     Points = NDArray[np.float64]
 
-INDEX_DECIMALS = 5
-"""Contours are rounded to so many decimals of a voxel."""
 IN_SLICE = 0.25
 """A contour whose points stay within this part of the slice spacing of its mean lies in the slice's plane."""
 SAME_PLANE_MM = 0.05
@@ -40,6 +40,12 @@ FINEST = 1024
 """Pixels along an own plane of oblique contours, at most."""
 MOST_PLANES = 2048
 """Own planes of oblique contours, at most."""
+MOST_OWN_VOXELS = 2**26
+"""Voxels of the own grids of one lesion's oblique contours, at most; beyond, their planes are taken together."""
+MOST_DIRECTIONS = 16
+"""Directions of the planes of oblique contours, at most."""
+MOST_CROSSINGS = 4_000_000
+"""How often contours may cross the lines that they are measured on; a large organ's do a million times."""
 FACES = ("left column", "right column", "first row", "last row", "first slice", "last slice")
 
 
@@ -92,16 +98,24 @@ def rasterise(contours_mm: Sequence[Points], geometry: Geometry) -> RasterisedMa
         Patient coordinates (x, y, z).
     geometry : Geometry
         The image's grid.
+
+    Raises
+    ------
+    MaskError
+        The contours run to and fro, or turn, more often than outlines can; they would take hours or all memory.
     """
     usable = [c for c in map(_cleaned, contours_mm) if c is not None]
     contours = _unique(usable)
     index = [np.round(geometry.to_index(c), INDEX_DECIMALS) for c in contours]
     flat = [bool(np.abs(i[:, 2] - i[:, 2].mean()).max() <= IN_SLICE) for i in index]
+    oblique = _by_normal([c for c, f in zip(contours, flat, strict=True) if not f])
+    if sum(map(estimate_crossings, index)) > MOST_CROSSINGS or len(oblique) > MOST_DIRECTIONS:
+        raise MaskError("the contours are longer, or lie in more planes, than the outlines of a lesion")
     mask = np.zeros(geometry.size[::-1], dtype=bool)
     measures = [_fill_slices([i for i, f in zip(index, flat, strict=True) if f], geometry, mask)]
     off_slice_mm, slices_missing = measures[0].off_slice_mm, measures[0].slices_missing
-    for group in _by_normal([c for c, f in zip(contours, flat, strict=True) if not f]):
-        measures.append(_fill_oblique(group, geometry, mask))
+    for group in oblique:
+        measures.append(_fill_oblique(group, geometry, mask, MOST_OWN_VOXELS // len(oblique)))
         slices_missing += measures[-1].slices_missing
     volume = sum(m.volume_mm3 for m in measures)
     outside = sum(m.outside_mm3 for m in measures)
@@ -232,12 +246,12 @@ def _fill_slices(contours: list[Points], geometry: Geometry, mask: NDArray[np.bo
         k = floor(z + 0.5)
         slices.append(k)
         off = max(off, abs(z - k))
-        whole, part = _areas(polygons, (nx, ny))
+        whole, part = areas(polygons, (nx, ny))
         area += whole
         perimeter += sum(float(np.linalg.norm(p - np.roll(p, 1, axis=0), axis=1).sum()) for p in polygons)
         if 0 <= k < nz:
             inside += part
-            _fill(polygons, mask[k])
+            fill(polygons, mask[k])
     # Whole voxels: the count along an outline scatters by the root of its length; between planes of another
     # distance than the slices', one slice more or less may be hit.
     grain = 2.0 * np.sqrt(perimeter) * geometry.voxel_volume_mm3
@@ -280,16 +294,16 @@ def _plane_distance(planes: list[tuple[float, list[Points]]], default: float) ->
     return float(np.quantile(steps, 0.5, method="lower")) if steps else default
 
 
-def _fill_oblique(contours: list[Points], geometry: Geometry, mask: NDArray[np.bool_]) -> _Measure:
+def _fill_oblique(contours: list[Points], geometry: Geometry, mask: NDArray[np.bool_], most_voxels: int) -> _Measure:
     """Set the voxels inside contours (mm) of parallel planes that are not those of the slices."""
-    own = _own_grid(contours, geometry)
+    own = _own_grid(contours, geometry, most_voxels)
     filled = np.zeros(own.size[::-1], dtype=bool)
     measure = _fill_slices([np.round(own.to_index(c), INDEX_DECIMALS) for c in contours], own, filled)
-    z, y, x = np.nonzero(filled)
-    if x.size == 0:
+    inner = np.flatnonzero(filled)
+    if inner.size == 0:
         return measure
-    step = max(1, x.size // 200_000)
-    index = geometry.to_index(own.to_points(np.stack([x, y, z], axis=1)[::step]))
+    z, y, x = np.unravel_index(inner[:: max(1, inner.size // 200_000)], filled.shape)
+    index = geometry.to_index(own.to_points(np.stack([x, y, z], axis=1)))
     inside = np.all((index >= -0.5) & (index < np.asarray(geometry.size) - 0.5), axis=1)
     voxel_mm3 = geometry.voxel_volume_mm3
     measure = _Measure(
@@ -315,7 +329,7 @@ def _fill_oblique(contours: list[Points], geometry: Geometry, mask: NDArray[np.b
     return measure
 
 
-def _own_grid(contours: list[Points], geometry: Geometry) -> Geometry:
+def _own_grid(contours: list[Points], geometry: Geometry, most_voxels: int) -> Geometry:
     """Return a grid whose slices are the contours' own planes, fine within the planes."""
     normal = _normal(contours[0])
     u = np.cross(normal, geometry.axes[:, int(np.argmin(np.abs(geometry.axes.T @ normal)))])
@@ -326,70 +340,12 @@ def _own_grid(contours: list[Points], geometry: Geometry) -> Geometry:
     planes = _planes(planar, SAME_PLANE_MM)
     depth = planes[-1][0] - planes[0][0]
     across = float(np.linalg.norm(geometry.axes.T @ normal * np.asarray(geometry.spacing_mm)))
-    step = max(_plane_distance(planes, across), depth / MOST_PLANES)
     fine = max(min(geometry.spacing_mm) / 2, float((upper - lower)[:2].max()) / FINEST)
-    size = [ceil(extent / fine) + 3 for extent in (upper - lower)[:2]] + [floor(depth / step + 0.5) + 1]
+    size = [ceil(extent / fine) + 3 for extent in (upper - lower)[:2]]
+    step = max(_plane_distance(planes, across), depth / min(MOST_PLANES, max(1, most_voxels // (size[0] * size[1]))))
+    size.append(floor(depth / step + 0.5) + 1)
     x, y, z = (float(o) for o in axes @ np.array([lower[0] - fine, lower[1] - fine, planes[0][0]]))
     return Geometry(_voxel(size), (fine, fine, step), (x, y, z), tuple(map(float, axes.ravel())))
-
-
-# --- polygons
-
-
-def _fill(polygons: list[Points], slice_yx: NDArray[np.bool_]) -> None:
-    """Set the pixels whose centres lie inside the polygons of one plane (even-odd)."""
-    ny, nx = slice_yx.shape
-    x0, x1 = _clip(np.concatenate([p[:, 0] for p in polygons]), nx)
-    y0, y1 = _clip(np.concatenate([p[:, 1] for p in polygons]), ny)
-    if y1 <= y0 or x1 <= x0:
-        return
-    rows, x = _crossings(polygons, np.arange(y0, y1, dtype=np.float64))
-    # Every crossing turns the rest of its row over, so the parity of the crossings so far is the answer.
-    column = np.clip(np.floor(np.round(x, INDEX_DECIMALS)) + 1, x0, x1).astype(np.int64) - x0
-    width = x1 - x0 + 1
-    turns = np.bincount(rows * width + column, minlength=(y1 - y0) * width).reshape(y1 - y0, width)
-    slice_yx[y0:y1, x0:x1] |= (np.cumsum(turns, axis=1)[:, :-1] & 1).astype(bool)
-
-
-def _areas(polygons: list[Points], size_xy: tuple[int, int]) -> tuple[float, float]:
-    """Return the area inside the polygons of one plane (even-odd, in pixels), all and inside the image.
-
-    Lengths are exact along x and summed over lines finer than the pixels: where pixels lie does not matter.
-    """
-    low, high = min(float(p[:, 1].min()) for p in polygons), max(float(p[:, 1].max()) for p in polygons)
-    n_lines = int(np.clip(4 * (high - low), 64, 4096))
-    height = (high - low) / n_lines
-    lines = np.asarray(low + (np.arange(n_lines) + 0.5) * height, dtype=np.float64)
-    rows, x = _crossings(polygons, lines)
-    x = x[np.lexsort((x, rows))]
-    rows = np.sort(rows)
-    inside_y = np.abs(lines[rows[::2]] - (size_xy[1] - 1) / 2) <= size_xy[1] / 2
-    whole = x[1::2] - x[::2]
-    clipped = np.clip(x, -0.5, size_xy[0] - 0.5)
-    part = (clipped[1::2] - clipped[::2]) * inside_y
-    return float(whole.sum()) * height, float(part.sum()) * height
-
-
-def _crossings(polygons: list[Points], lines: Points) -> tuple[NDArray[np.int64], Points]:
-    """Return where the polygons' edges cross horizontal lines (rising y): number of the line, and x."""
-    start = np.vstack(polygons)
-    end = np.vstack([np.roll(p, -1, axis=0) for p in polygons])
-    # Each edge upwards: then it gives the same bits whichever way its contour runs.
-    down = start[:, 1] > end[:, 1]
-    start[down], end[down] = end[down], start[down]
-    # An edge holds its upper end and not its lower, so a vertex on a line counts once.
-    first = np.searchsorted(lines, start[:, 1], side="right")
-    count = np.searchsorted(lines, end[:, 1], side="right") - first
-    edge = np.repeat(np.arange(len(start)), count)
-    nth = np.arange(edge.size) - np.repeat(np.cumsum(count) - count, count)
-    rows = first[edge] + nth
-    slope = (end[edge, 0] - start[edge, 0]) / (end[edge, 1] - start[edge, 1])
-    return rows, start[edge, 0] + (lines[rows] - start[edge, 1]) * slope
-
-
-def _clip(values: Points, n: int) -> tuple[int, int]:
-    """Return the half-open range of pixels that the values span, kept inside `n` pixels."""
-    return max(0, floor(float(values.min()))), min(n, ceil(float(values.max())) + 1)
 
 
 def _voxel(values: Iterable[float]) -> tuple[int, int, int]:

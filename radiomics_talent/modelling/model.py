@@ -226,7 +226,7 @@ def load_model(folder: str | Path, trust: Collection[str] = ()) -> ResponseModel
     """
     place = find_model_folder(folder)
     record = _read_record(place)
-    listed = record.get("sha256", {})
+    listed = record["sha256"]
     for name in (*_FILES, *([_REFITS] if _REFITS in listed else [])):
         if not (place / name).is_file():
             raise ModelError("the file is missing; copy the whole folder", where=str(place / name))
@@ -303,6 +303,9 @@ def _read_record(place: Path) -> Mapping[str, Any]:
             f"to {FORMAT}; " + ("install a newer radiomics-talent" if newer else "copy the model from its source"),
             where=str(path),
         )
+    listed = record.get("sha256")
+    if not isinstance(listed, dict) or not all(isinstance(v, str) for v in listed.values()):
+        raise ModelError("the record lists no checksums; copy the model from its source", where=str(path))
     if record.get("record_sha256") != _record_sha256(record):
         raise ModelError(
             "the record was changed after the model was saved (its own SHA-256 differs): settings, cut-off or columns "
@@ -331,7 +334,10 @@ def _check_golden(model: ResponseModel, path: Path) -> None:
             cells[column.name] = text.astype(np.float64) if column.levels is None else text.astype(object)
     except (TableError, KeyError, ValueError) as error:
         raise ModelError(f"cannot be read: {error}", where=str(path)) from error
-    scores = model.score(cells)
+    try:
+        scores = model.score(cells)
+    except Exception as error:  # whatever scikit-learn meets in fitted attributes that do not belong together
+        raise ModelError(f"the model cannot score its golden rows ({error}); copy it again", where=str(path)) from error
     worst = float(np.max(np.abs(scores - expected) / np.maximum(1.0, np.abs(expected))))
     if not worst <= _GOLDEN_TOLERANCE:
         raise ModelError(

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fuzz.forked import in_child, lines_of, run_block, spoilt_input
+from fuzz.forked import HANGS_S, in_child, lines_of, run_block, spoilt_input
 from fuzz.readers import Reader
 from fuzz.seeds import Seed
 
-LONGEST_S = 10.0
+LONGEST_S = float(HANGS_S)
 """No input may take longer."""
 BLOCK = 300
 """Inputs that one forked process reads."""
@@ -156,7 +156,7 @@ class Campaign:
             number = process.numbers[process.done]
             log = process.folder.with_suffix(".log").read_text(errors="replace")
             killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-            what = "hang" if killed else f"crash (status {status}): {_where_it_died(log)}"
+            what = f"{'hang' if killed else f'crash (status {status})'}: {_where_it_died(log)}"
             self._note(process.reader, number, "bug", what, LONGEST_S if killed else 0.0, 0.0)
             rest = process.numbers[process.done + 1 :]
             if rest:

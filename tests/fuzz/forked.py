@@ -25,7 +25,9 @@ from radiomics_talent.errors import TalentError
 
 MEMORY_MIB = 1024
 """What an input may take, beside what the program takes at rest."""
-LONGEST_SENTENCE = 3000
+HANGS_S = 10
+"""An input that takes longer hangs."""
+LONGEST_SENTENCE = 4000
 _MIB = 2**20
 _allocations_refused: list[str] = []
 
@@ -46,9 +48,13 @@ def run_block(reader: Reader, seeds: list[Seed], seed: int, numbers: range, work
         with _spoilt(seeds[k], places[k], reader.spoil(rng, seeds[k])):
             _forget_peak()
             before, start = _status_mib("VmRSS"), time.monotonic()
+            faulthandler.dump_traceback_later(HANGS_S)
             verdict, what = _judge(reader, places[k])
+            faulthandler.cancel_dump_traceback_later()
             seconds, mib = time.monotonic() - start, max(0.0, _status_mib("VmHWM") - before)
-        out.write(json.dumps([number, verdict, what, round(seconds, 4), round(mib, 1)]) + "\n")
+        out.write(
+            json.dumps([number, verdict, what.replace(f"{places[k]}/", ""), round(seconds, 4), round(mib, 1)]) + "\n"
+        )
         out.flush()
 
 
