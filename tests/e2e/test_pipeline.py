@@ -45,8 +45,9 @@ class Study:
     def command(self, *arguments: object, profile: str = "laptop") -> list[str]:
         (self.folder / "study.yaml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")
         fixed = ("--snakefile", PIPELINES / "talent" / "Snakefile", "--directory", self.folder)
-        cores = ("--cores", 2) if profile == "laptop" else ()
-        profiled = ("--profile", PIPELINES / "talent" / "profiles" / profile, *cores)
+        # A dry run asks for no more threads than it is given cores, whatever the profile.
+        cores = 2 if profile == "laptop" else 8
+        profiled = ("--profile", PIPELINES / "talent" / "profiles" / profile, "--cores", cores)
         return [sys.executable, "-m", "snakemake", *map(str, (*fixed, *profiled, *arguments))]
 
     def snakemake(self, *arguments: object, **options: str) -> subprocess.CompletedProcess[str]:
