@@ -77,7 +77,7 @@ class Campaign:
         if only is not None:
             self.blocks = deque((n, only) for n in self.readers)
         end = time.monotonic() + (seconds or float("inf"))
-        base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+        base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         with tempfile.TemporaryDirectory(prefix="radiomics-talent-fuzz-", dir=base, ignore_cleanup_errors=True) as work:
             self._work = Path(work)
             self._seeds = {name: self._make_seeds(reader) for name, reader in self.readers.items()}
@@ -143,9 +143,9 @@ class Campaign:
         process.buffer += data
         for number, verdict, what, seconds, mib in lines_of(process.buffer):
             process.heard, process.done = time.monotonic(), process.done + 1
-            if float(seconds) > LONGEST_S and verdict != "bug":
-                verdict, what = "bug", f"took longer than {LONGEST_S:g} s"
-            self._note(process.reader, int(number), str(verdict), str(what), float(seconds), float(mib))
+            slow = float(seconds) > LONGEST_S and verdict != "bug"
+            told = ("bug", f"took longer than {LONGEST_S:g} s") if slow else (str(verdict), str(what))
+            self._note(process.reader, int(number), *told, float(seconds), float(mib))
         return bool(data)
 
     def _bury(self, process: _Process) -> None:
@@ -206,7 +206,7 @@ def _dying() -> Iterator[None]:
     try:
         yield
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001
         import traceback
 
         traceback.print_exc()

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Ways to spoil a DICOM file: values of any element at any depth, lengths, value representations, whole data sets."""
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def deflated_bomb(data: bytes, n_mib: int) -> bytes:
     ds = _parsed(data)
     if ds is None:
         return data
-    for tag in [t for t in ds.keys() if t >= 0x7FE00010]:
+    for tag in [t for t in list(ds.keys()) if t >= 0x7FE00010]:
         del ds[tag]
     ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     written = _written(ds, implicit=False) or data
@@ -188,7 +189,7 @@ def _parsed(data: bytes) -> Dataset | None:
         warnings.simplefilter("ignore")
         try:
             return pydicom.dcmread(BytesIO(data), force=True)
-        except Exception:
+        except Exception:  # noqa: BLE001
             return None
 
 
@@ -201,6 +202,6 @@ def _written(ds: Dataset, *, implicit: bool | None = None) -> bytes | None:
                 ds.save_as(buffer, implicit_vr=implicit, little_endian=True)
             else:
                 ds.save_as(buffer)
-        except Exception:
+        except Exception:  # noqa: BLE001
             return None
     return buffer.getvalue()

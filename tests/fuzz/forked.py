@@ -18,7 +18,7 @@ from random import Random
 from typing import TextIO
 
 import SimpleITK as sitk
-from fuzz.readers import Breach, Reader
+from fuzz.readers import BreachError, Reader
 from fuzz.seeds import SECRET, Seed
 
 from radiomics_talent.errors import TalentError
@@ -33,7 +33,7 @@ _allocations_refused: list[str] = []
 
 
 def rng_of(seed: int, reader: str, number: int) -> Random:
-    return Random(f"{seed}/{reader}/{number}")  # noqa: S311
+    return Random(f"{seed}/{reader}/{number}")
 
 
 def run_block(reader: Reader, seeds: list[Seed], seed: int, numbers: range, work: Path, out: TextIO) -> None:
@@ -74,7 +74,7 @@ def _judge(reader: Reader, place: Path) -> tuple[str, str]:
             verdict = "refused" if sentences else "accepted"
         except TalentError as error:
             sentences, verdict = [str(error)], "refused"
-        except Breach as error:
+        except BreachError as error:
             return "bug", f"breach: {error}"
         except BaseException as error:  # noqa: BLE001
             return "bug", f"{type(error).__name__} at {_place(error)}: {str(error)[:200]}"

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Ways to spoil a file: any bytes, text made of tokens, and the fields of a NIfTI header."""
 
 from __future__ import annotations

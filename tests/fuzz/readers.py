@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Every way by which a file comes in: its seeds, how they are spoilt, and the public call that reads them."""
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ Files = Mapping[str, bytes]
 Spoil = Callable[[Random, Seed], Files]
 
 
-class Breach(AssertionError):
+class BreachError(AssertionError):
     """What was read or written is not what the reader promises."""
 
 
@@ -87,7 +88,7 @@ def read_case(folder: Path) -> list[str]:
             sentences += [str(f) for f in findings]
             errors += case is None
             if (case is None) != any(f.is_error for f in findings):
-                raise Breach("a case without voxels has an error, and only such a case")
+                raise BreachError("a case without voxels has an error, and only such a case")
         if errors and case is None:
             _must_refuse(lesion)
     return sentences if errors else []
@@ -98,7 +99,7 @@ def _must_refuse(lesion: object) -> None:
         load_case(lesion, LENIENT)  # type: ignore[arg-type]
     except InputError:
         return
-    raise Breach("inspect_case finds an error that load_case does not raise")
+    raise BreachError("inspect_case finds an error that load_case does not raise")
 
 
 def read_index(folder: Path) -> list[str]:
@@ -120,7 +121,7 @@ def read_cohort(folder: Path) -> list[str]:
     refuse_formulas(again)
     same = load_cohort(again)
     if [replace(a, row=0) for a in same.lesions] != [replace(b, row=0) for b in cohort.lesions]:
-        raise Breach("a table that was written does not read as the same")
+        raise BreachError("a table that was written does not read as the same")
     again.unlink()
     return read_case(folder)
 
@@ -131,7 +132,7 @@ def refuse_formulas(path: Path) -> None:
             for cell in row:
                 text = cell.lstrip(" ")
                 if text[:1] in {"=", "+", "-", "@", "\t", "\r"} and not _is_number(text):
-                    raise Breach("a cell that was written would be run as a formula")
+                    raise BreachError("a cell that was written would be run as a formula")
 
 
 def _is_number(text: str) -> bool:
@@ -178,7 +179,7 @@ def read_settings(folder: Path) -> list[str]:
         if (folder / f"{name}.yaml").exists():
             settings = kind.from_yaml(folder / f"{name}.yaml")
             if len(settings.hash) != 64:
-                raise Breach("settings without a hash")
+                raise BreachError("settings without a hash")
     return []
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Tiny good files of every kind, to be spoilt: a scan of three slices, its masks, and the tables around them."""
 
 from __future__ import annotations

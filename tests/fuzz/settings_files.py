@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Spoilt YAML: tokens in the wrong place, and the tricks of the language."""
 
 from __future__ import annotations

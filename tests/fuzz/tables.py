@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Spoilt tables: cells, columns, encodings, and paths that lead elsewhere."""
 
 from __future__ import annotations

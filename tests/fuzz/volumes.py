@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Spoilt NIfTI, NRRD and MetaImage files: headers that claim what is not there, streams that are damaged."""
 
 from __future__ import annotations
