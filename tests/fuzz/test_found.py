@@ -160,7 +160,7 @@ def test_a_contour_of_a_million_points_is_filled():
 def test_oblique_contours_far_apart_do_not_fill_the_memory(bounded):
     square = np.array([[0.0, 0, 0], [9e4, 0, 9e4], [9e4, 9e4, 9e4], [0.0, 9e4, 0]])
     with bounded(1024):
-        assert rasterise([square, [*square, 0, 0, 5000.0]], GRID).n_oblique == 2
+        assert rasterise([square, square + np.array([0, 0, 5e3])], GRID).n_oblique == 2
 
 
 def test_contours_in_every_direction_are_refused():
