@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from array import array
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _DIGEST = 16
+_ROWS_A_BLOCK = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ _SEPARATOR = "\0"  # in no file name, and `read_sheet` refuses it
 
 
 class PackedLesions(Sequence[Lesion]):
-    """Lesions as the text that they were read from, some 300 bytes each; a `Lesion` is made when it is asked for.
+    """Lesions as compressed text, some 30 bytes each; a `Lesion` is made when it is asked for.
 
     Parameters
     ----------
@@ -76,18 +78,21 @@ class PackedLesions(Sequence[Lesion]):
         In the order of their rows.
     """
 
-    __slots__ = ("_ends", "_text")
+    __slots__ = ("_blocks", "_length", "_opened")
 
     def __init__(self, lesions: Iterable[Lesion]) -> None:
-        self._text, self._ends = bytearray(), array("q", [0])
-        for lesion in lesions:
-            cells = (getattr(lesion, name) for name in _NAMES)
+        self._blocks: list[bytes] = []
+        self._length = 0
+        iterator = iter(lesions)
+        while block := list(islice(iterator, _ROWS_A_BLOCK)):
+            cells = (getattr(lesion, name) for lesion in block for name in _NAMES)
             text = _SEPARATOR.join("" if cell is None else str(cell) for cell in cells)
-            self._text += text.encode("utf-8", "surrogateescape")
-            self._ends.append(len(self._text))
+            self._blocks.append(zlib.compress(text.encode("utf-8", "surrogateescape"), 1))
+            self._length += len(block)
+        self._opened: tuple[int, list[str]] = (-1, [])
 
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        return self._length
 
     @overload
     def __getitem__(self, index: int) -> Lesion: ...
@@ -106,7 +111,7 @@ class PackedLesions(Sequence[Lesion]):
         return all(a == b for a, b in zip(self, other, strict=True))
 
     def __hash__(self) -> int:
-        return hash(bytes(self._text))
+        return hash(tuple(self._blocks))
 
     def texts(self, *names: str) -> Iterator[tuple[str, ...]]:
         """Yield some cells of each lesion as text, sooner than lesions could be made."""
@@ -116,8 +121,12 @@ class PackedLesions(Sequence[Lesion]):
             yield tuple(cells[i] for i in places)
 
     def _cells(self, place: int) -> list[str]:
-        text = self._text[self._ends[place] : self._ends[place + 1]]
-        return text.decode("utf-8", "surrogateescape").split(_SEPARATOR)
+        number, row = divmod(place, _ROWS_A_BLOCK)
+        opened, cells = self._opened
+        if opened != number:
+            cells = zlib.decompress(self._blocks[number]).decode("utf-8", "surrogateescape").split(_SEPARATOR)
+            self._opened = (number, cells)
+        return cells[row * len(_NAMES) : (row + 1) * len(_NAMES)]
 
     def _unpacked(self, place: int) -> Lesion:
         cells: dict[str, Any] = dict(zip(_NAMES, self._cells(place), strict=True))

@@ -77,7 +77,7 @@ def load_cohort(path: str | Path) -> CohortTable:
     Returns
     -------
     CohortTable
-        Lesions with absolute paths, packed: a million of them take some 300 MiB.
+        Lesions with absolute paths, packed: a million of them take some 30 MiB.
 
     Raises
     ------

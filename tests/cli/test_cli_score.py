@@ -37,7 +37,7 @@ def test_one_patient(study, tmp_path):
     assert "trained on invented patients" in ran.stdout
     assert ran.stdout.rstrip().endswith("not for decisions on patients.")
     written = {p.name for p in (tmp_path / "out").iterdir()}
-    assert written == {"score.json", "scores.csv", "failures.csv", "report.html", "extraction", "dicom"}
+    assert written == {"score.json", "scores.csv", "failures.csv", "report.html", "extraction", "dicom", ".lock"}
     # What the DICOM headers say of the scan reached the domain check: nothing about it is unknown.
     record = json.loads((tmp_path / "out" / "score.json").read_text())
     reasons = [r["sentence"] for r in record["patients"][0]["domain"]["reasons"]]
