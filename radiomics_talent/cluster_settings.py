@@ -29,6 +29,7 @@ class ClusterSettings(FrozenSettings):
     prologue: tuple[str, ...] = Field((), description="Shell lines before the worker begins, such as module load")
     interface: str | None = Field(None, description="Network interface that scheduler and workers speak over, such as ib0")
     local_folder: str | None = Field(None, description="Fast folder of each node for Dask's own files; by default that of the batch system")
+    log_folder: str | None = Field(None, description="Folder for what the jobs print; by default the batch system decides")
     wait_minutes: float = Field(30, gt=0, description="How long to wait for the first worker, and for another one when all are gone")
 
     @model_validator(mode="after")

@@ -107,9 +107,11 @@ def _cluster(settings: ClusterSettings, distributed: Any) -> Any:
         job_script_prologue=["export DASK_DISTRIBUTED__WORKER__DAEMON=False", *settings.prologue],
         interface=settings.interface,
         local_directory=settings.local_folder,
+        log_directory=settings.log_folder,
         scheduler_options={"dashboard_address": None},
     )
-    cluster.scale(jobs=settings.workers // per_job)
+    jobs = settings.workers // per_job
+    cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs, interval="5s")  # a job that ends is asked for again
     return cluster
 
 
