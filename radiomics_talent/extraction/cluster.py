@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -89,10 +90,7 @@ def _cluster(settings: ClusterSettings, distributed: Any) -> Any:
             protocol="tcp://",
             local_directory=settings.local_folder,
         )
-    try:
-        import dask_jobqueue  # noqa: PLC0415  # an extra, asked for by name
-    except ImportError as error:
-        raise _not_installed() from error
+    dask_jobqueue = _jobqueue()
     per_job = settings.workers_a_job
     cluster = getattr(dask_jobqueue, _CLUSTERS[settings.system])(
         cores=per_job,
@@ -113,6 +111,19 @@ def _cluster(settings: ClusterSettings, distributed: Any) -> Any:
     jobs = settings.workers // per_job
     cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs, interval="5s")  # a job that ends is asked for again
     return cluster
+
+
+def _jobqueue() -> Any:
+    # As it is imported it makes Ctrl-C (and SIGTERM) leave without a word, and with exit code 0.
+    ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        import dask_jobqueue  # noqa: PLC0415  # an extra, asked for by name
+    except ImportError as error:
+        raise _not_installed() from error
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+    return dask_jobqueue
 
 
 def _distributed() -> Any:

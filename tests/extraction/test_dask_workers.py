@@ -198,3 +198,13 @@ def test_a_scheduler_that_is_not_there_is_wrong_usage(monkeypatch):
         connected_to("tcp://127.0.0.1:1"),
     ):
         pass
+
+
+def test_asking_a_batch_system_leaves_ctrl_c_to_the_run():
+    """dask-jobqueue takes SIGINT for itself as it is imported: the run then ended at once, and with 0."""
+    code = (
+        "import signal; from radiomics_talent.extraction import cluster; before = signal.getsignal(signal.SIGINT); "
+        "cluster._distributed(); cluster._jobqueue(); print(signal.getsignal(signal.SIGINT) is before)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "True\n"
