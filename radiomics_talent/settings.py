@@ -137,7 +137,7 @@ class MaskSettings(FrozenSettings):
             for pattern in patterns:
                 try:
                     re.compile(pattern)
-                except re.error as error:
+                except (re.error, OverflowError, RecursionError) as error:
                     raise ValueError(f"{pattern!r} (for {label!r}) is not a regular expression: {error}") from error
         return value
 

@@ -353,7 +353,7 @@ def _told(path: Path) -> Iterator[None]:
             "not held by another program",
             where=str(path),
         ) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise ConfigError(f"is damaged or no review file ({error}); move it away", where=str(path)) from error
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_VOXELS = 2**31
 """No scanner makes a volume of more voxels: four times 512 x 512 x 2048."""
-UNPACKED_MIB = 128
+UNPACKED_MIB = 64
 """A compressed file may unpack to so much, whatever its size ..."""
 UNPACKED_TIMES = 100
 """... and beyond that to so many times its size: CT is compressed five times, a mask drawn in it fifty times."""

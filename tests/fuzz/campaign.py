@@ -24,6 +24,8 @@ LONGEST_S = float(HANGS_S)
 BLOCK = 300
 """Inputs that one forked process reads."""
 _KEPT = 3
+_SPOILING_S = 120.0
+"""Making an input may take so long, and so may the start of a process."""
 
 
 @dataclass
@@ -56,6 +58,7 @@ class _Process:
     numbers: range
     folder: Path
     done: int = 0
+    is_reading: bool = False
     heard: float = field(default_factory=time.monotonic)
     buffer: bytearray = field(default_factory=bytearray)
 
@@ -118,7 +121,8 @@ class Campaign:
                         del running[process.pipe]
                         self._bury(process)
                 for process in running.values():
-                    if time.monotonic() - process.heard > LONGEST_S + 2:
+                    patience = LONGEST_S + 2 if process.is_reading else _SPOILING_S
+                    if time.monotonic() - process.heard > patience:
                         os.kill(process.pid, signal.SIGKILL)
         finally:
             for process in running.values():
@@ -141,8 +145,13 @@ class Campaign:
     def _hear(self, process: _Process) -> bool:
         data = os.read(process.pipe, 65536)
         process.buffer += data
-        for number, verdict, what, seconds, mib in lines_of(process.buffer):
-            process.heard, process.done = time.monotonic(), process.done + 1
+        for line in lines_of(process.buffer):
+            process.heard = time.monotonic()
+            process.is_reading = line is None
+            if line is None:
+                continue
+            number, verdict, what, seconds, mib = line
+            process.done += 1
             slow = float(seconds) > LONGEST_S and verdict != "bug"
             told = ("bug", f"took longer than {LONGEST_S:g} s") if slow else (str(verdict), str(what))
             self._note(process.reader, int(number), *told, float(seconds), float(mib))

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import TextIO
+from typing import Any, TextIO
 
 import SimpleITK as sitk
 from fuzz.readers import BreachError, Reader
@@ -46,6 +46,8 @@ def run_block(reader: Reader, seeds: list[Seed], seed: int, numbers: range, work
         rng = rng_of(seed, reader.name, number)
         k = rng.randrange(len(seeds))
         with _spoilt(seeds[k], places[k], reader.spoil(rng, seeds[k])):
+            out.write("null\n")  # the clock of this input starts
+            out.flush()
             _forget_peak()
             before, start = _status_mib("VmRSS"), time.monotonic()
             faulthandler.dump_traceback_later(HANGS_S)
@@ -206,7 +208,7 @@ def in_child(work: Path, log: Path) -> None:
     faulthandler.enable(file=2, all_threads=False)
 
 
-def lines_of(buffer: bytearray) -> Iterator[list[object]]:
+def lines_of(buffer: bytearray) -> Iterator[list[Any] | None]:
     """Take the whole lines from what a process has written."""
     while (end := buffer.find(b"\n")) >= 0:
         line = bytes(buffer[:end])

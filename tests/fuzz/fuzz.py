@@ -60,10 +60,11 @@ def main() -> int:
     if unknown:
         parser.error(f"unknown reader {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     chosen = {n: r for n, r in known.items() if not given.reader or n in given.reader}
-    time.monotonic()
+    start = time.monotonic()
     campaign = Campaign(chosen, inputs=given.inputs, seed=given.seed, jobs=given.jobs, bugs=given.bugs)
     only = None if given.only is None else range(given.only, given.only + 1)
     tallies = campaign.run(given.seconds, only)
+    print(_table(tallies, time.monotonic() - start))  # noqa: T201
     if given.json:
         rows = {n: {**vars(t), "bugs": dict(t.bugs)} for n, t in tallies.items()}
         given.json.write_text(json.dumps(rows))

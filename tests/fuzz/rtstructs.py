@@ -31,7 +31,7 @@ def spoil_rtstruct(rng: Random, data: bytes, *, bomb_mib: int) -> bytes:
             roi.ContourSequence = pydicom.Sequence(items * rng.choice((0, 2, 100)))
         elif kind < 0.2:
             roi.ContourSequence = pydicom.Sequence(
-                [_new(rng.choice((_words, _polygon, _tilted, _spread))(rng)) for _ in range(rng.choice((1, 10, 200)))]
+                [_new(rng.choice((_words, _tilted, _far))(rng)) for _ in range(rng.choice((1, 10, 200)))]
             )
     buffer = BytesIO()
     with warnings.catch_warnings():

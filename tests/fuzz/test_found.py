@@ -18,6 +18,7 @@ from fuzz.dicom_mutators import deflated_bomb
 from fuzz.models import sealed
 from fuzz.mutators import gzip_bomb
 from fuzz.seeds import model_seeds
+from pydantic import ValidationError
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from radiomics_talent.cohort.compressed import is_damaged, is_malformed
@@ -33,7 +34,7 @@ from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.masks import rasterise
 from radiomics_talent.modelling.model import load_model
 from radiomics_talent.presets import read_yaml
-from radiomics_talent.settings import GeometrySettings
+from radiomics_talent.settings import GeometrySettings, MaskSettings
 
 GRID = Geometry((64, 64, 5), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
 LENIENT = GeometrySettings(allow_gaps=True, gantry_tilt="resample", unequal_spacing="resample")
@@ -83,7 +84,7 @@ def test_a_length_beyond_the_file_asks_for_no_memory(tmp_path, bounded):
 def test_a_deflated_data_set_is_unpacked_no_further_than_an_image_reaches(tmp_path, bounded):
     path = write_ct_series(tmp_path, 1, syntax=DeflatedExplicitVRLittleEndian)[0]
     path.write_bytes(deflated_bomb(path.read_bytes(), 300))
-    with bounded(256), pytest.raises(DicomError, match="unpack to more than 128 MiB, which no image does"):
+    with bounded(256), pytest.raises(DicomError, match="unpack to more than 64 MiB, which no image does"):
         read_instance(path)
 
 
@@ -307,6 +308,12 @@ def test_yaml_that_unfolds_or_breaks_its_parser_is_refused(tmp_path, text, sente
     with pytest.raises(ConfigError, match=sentence) as caught:
         read_yaml(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["a{99999999999}", "(" * 2000 + ")" * 2000])
+def test_a_pattern_that_no_engine_takes_is_refused(pattern):
+    with pytest.raises(ValidationError, match="is not a regular expression"):
+        MaskSettings(roi_names={"a": (pattern,)})
 
 
 def test_anchors_are_welcome(tmp_path):

@@ -6,9 +6,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from fuzz.readers import readers
 
 FUZZ = Path(__file__).with_name("fuzz.py")
 INPUTS = 2000
+
+
+@pytest.mark.parametrize("reader", readers().values(), ids=lambda r: r.name)
+def test_what_is_not_spoilt_is_taken(tmp_path, reader):
+    for k, seed in enumerate(reader.seeds(tmp_path)):
+        place = tmp_path / f"seed{k}"
+        for name, data in seed.files.items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes(data)
+        assert reader.read(place) == [], seed.target
 
 
 @pytest.mark.slow
