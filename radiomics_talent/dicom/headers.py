@@ -44,7 +44,6 @@ SEG_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.
 """Segmentation and Label Map Segmentation Storage."""
 _USED_CLASSES = CT_CLASSES | SEG_CLASSES | {RTSTRUCT_CLASS}
 MEDIA_DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
-
 _UNCOMPRESSED = frozenset({"", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
 _LOSSY = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 112))
 _PERHAPS_LOSSY = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (91, 93, 203))

@@ -102,7 +102,7 @@ def rasterise(contours_mm: Sequence[Points], geometry: Geometry) -> RasterisedMa
     Raises
     ------
     MaskError
-        The contours run to and fro, or turn, more often than outlines can; they would take hours or all memory.
+        The contours run back and forth, or turn, more often than outlines can; they would take hours or all memory.
     """
     usable = [c for c in map(_cleaned, contours_mm) if c is not None]
     contours = _unique(usable)

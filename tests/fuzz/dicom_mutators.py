@@ -92,7 +92,10 @@ def deflated_bomb(data: bytes, n_mib: int) -> bytes:
     ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     written = _written(ds, implicit=False) or data
     meta_end = 144 + struct.unpack("<L", written[140:144])[0]
-    unpacked = _inflated(written[meta_end:])
+    try:
+        unpacked = _inflated(written[meta_end:])
+    except zlib.error:
+        return data
     size = n_mib * 2**20
     head = unpacked + b"\xe0\x7f\x10\x00OW\0\0" + struct.pack("<L", size)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)

@@ -105,7 +105,7 @@ def _spread(rng: Random) -> str:
 
 
 def _big(rng: Random) -> str:
-    """Draw a million points, once in a while, to and fro across the image or round in a circle."""
+    """Draw a million points, once in a while, back and forth across the image or round in a circle."""
     n = 1_000_000 if rng.random() < 0.004 else 2000
     if rng.random() < 0.5:
         return (

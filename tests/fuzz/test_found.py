@@ -146,7 +146,7 @@ def test_an_unreadable_deflated_data_set_is_damaged(tmp_path):
 # --- contours
 
 
-def test_a_contour_to_and_fro_is_refused_before_it_is_filled():
+def test_a_contour_back_and_forth_is_refused_before_it_is_filled():
     line = np.tile([[10.0, 5.0, 2.0], [40.0, 60.0, 2.0], [30.0, 5.0, 2.0]], (60_000, 1))
     with pytest.raises(MaskError, match="longer, or lie in more planes, than the outlines of a lesion"):
         rasterise([line], GRID)
