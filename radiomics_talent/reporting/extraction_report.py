@@ -102,7 +102,7 @@ def read_run(run: Path, cohort: Path | None = None) -> ExtractionRun:
     """
     features = find_features(run)
     missing = [n for n in ("failures.csv", "provenance.json") if not (run / n).is_file()]
-    if features is None or missing:
+    if features is None or features.suffix == ".csv" or missing:  # Parquet is written last
         hint = (
             "wait until extract has finished, or run it again"
             if (run / "run.json").is_file()
