@@ -295,7 +295,8 @@ def read(options: argparse.Namespace) -> Iterator[Row]:
 def workers(options: argparse.Namespace) -> Iterator[Row | str]:
     """`extract` of the synthetic trial with one and two workers"""
     trial, settings = options.folder / "trial", options.folder / "fine.yaml"
-    program_cost([*_program(), "demo", "--out", trial, "--features-only", "--patients", str(options.patients)])
+    if not (trial / "cohort.csv").exists():
+        program_cost([*_program(), "demo", "--out", trial, "--features-only", "--patients", str(options.patients)])
     text, _ = program_cost([*_program(), "config", "show", "talent-ct-full"])
     settings.write_text(text.replace(*_FINE))
     best: dict[str, list[float]] = {}

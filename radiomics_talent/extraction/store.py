@@ -19,6 +19,7 @@ import csv
 import hashlib
 import json
 import logging
+import os
 import shutil
 import time
 from contextlib import contextmanager
@@ -302,10 +303,16 @@ def _prepare(folder: RunFolder, recipe: Recipe) -> None:
             temporary.write_text(json.dumps(made_with, indent=1) + "\n", encoding="utf-8")
     for part in (folder.shards, folder.journal):
         part.mkdir(exist_ok=True)
-    for leftover in (*folder.path.glob(".tmp-*"), *folder.shards.glob(".tmp-*"), *folder.preprocessed.glob("*/.tmp-*")):
+    for leftover in (*folder.path.glob(".tmp-*"), *_begun_shards(folder), *folder.preprocessed.glob("*/.tmp-*")):
         _remove(leftover)
     for name in recipe.outputs:
         _remove(folder.path / name)
+
+
+def _begun_shards(folder: RunFolder) -> list[Path]:
+    """Return shards that were not finished; `glob` would hold the names of all, maybe a million."""
+    with os.scandir(folder.shards) as entries:
+        return [folder.shards / entry.name for entry in entries if entry.name.startswith(".tmp-")]
 
 
 def _remove(output: Path) -> None:

@@ -82,7 +82,9 @@ class FeatureDataset:
         wanted = None if patients is None else ds.field("patient_id").isin(list(patients))
         found = 0
         try:
-            scanner = _dataset(self.path).scanner(columns=columns, filter=wanted, batch_size=_LESIONS_AT_ONCE)
+            # Reading ahead would hold whole files, of which several are read at once.
+            ahead = {"batch_readahead": 1, "fragment_readahead": 1, "use_threads": False}
+            scanner = _dataset(self.path).scanner(columns=columns, filter=wanted, batch_size=_LESIONS_AT_ONCE, **ahead)
             for batch in scanner.to_batches():
                 if batch.num_rows:
                     found += batch.num_rows
@@ -200,11 +202,12 @@ def write_one_file(tables: Iterable[FeatureTable], path: Path) -> int:
 def _pieces(rows: Iterable[Row], features: Sequence[str]) -> Iterator[FeatureTable]:
     """Yield tables of some hundred lesions; one without lesions where there are none."""
     iterator = iter(rows)
-    piece = list(islice(iterator, _LESIONS_AT_ONCE))
+    # Rows take many times what their table takes: they are let go before the next ones come.
+    table = FeatureTable.from_rows(list(islice(iterator, _LESIONS_AT_ONCE)), features)
     while True:
-        yield FeatureTable.from_rows(piece, features)
-        piece = list(islice(iterator, _LESIONS_AT_ONCE))
-        if not piece:
+        yield table
+        table = FeatureTable.from_rows(list(islice(iterator, _LESIONS_AT_ONCE)), features)
+        if not len(table):
             return
 
 
@@ -236,15 +239,25 @@ def _writer(path: Path) -> Iterator[Callable[[FeatureTable], None]]:
             )
             yield _once(text.writerow, text.writerows)
         else:
+            waiting: list[pa.Table] = []
             opened: list[pq.ParquetWriter] = []
 
-            def write(table: FeatureTable) -> None:
-                rows = pa.Table.from_pandas(table.frame, preserve_index=False)
+            def write_group() -> None:
+                rows = pa.concat_tables(waiting)
+                waiting.clear()
                 if not opened:
                     opened.append(files.enter_context(pq.ParquetWriter(temporary, rows.schema, compression="snappy")))
                 opened[0].write_table(rows)
 
+            def write(table: FeatureTable) -> None:
+                # Each group of rows describes every column: many small ones would take more memory than the table.
+                waiting.append(pa.Table.from_pandas(table.frame, preserve_index=False))
+                if sum(map(len, waiting)) >= LESIONS_A_PART:
+                    write_group()
+
             yield write
+            if waiting:
+                write_group()
 
 
 def _once(head: Callable[[Any], object], body: Callable[[Any], object]) -> Callable[[FeatureTable], None]:
