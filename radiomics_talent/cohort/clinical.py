@@ -308,8 +308,8 @@ def _doubts(name: str, column: ColumnSettings, cells: Cells) -> list[str]:
     different = len({text for _, text in filled})
     if column.role == "covariate" and len(filled) >= _MANY_TEXTS and different > len(filled) / 2:
         doubts.append(
-            f"{name} has {different} different texts in {len(filled)} rows; as a category it says nothing, and no model "
-            "takes it unless its settings name it"
+            f"{name} has {different} different texts in {len(filled)} rows; as a category it says nothing, and no "
+            "model takes it unless its settings name it"
         )
     return doubts
 

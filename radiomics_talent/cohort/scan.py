@@ -137,17 +137,23 @@ def inspect_path(path: Path, what: str, *, code: str) -> Finding | None:
         Code of the finding where it is there and cannot be read.
     """
     try:
+        if not path.is_dir() and _is_endless(path):
+            return Finding(code, f"the {what} is no file but a device, pipe or socket; name a file", str(path))
         if path.is_dir():
             with os.scandir(path):
                 return None
-        if not path.is_file() and path.exists():  # opening a pipe waits for ever, and /dev/zero has no end
-            return Finding(code, f"the {what} is no file but a device, pipe or socket; name a file", str(path))
         with path.open("rb"):
             return None
     except (FileNotFoundError, NotADirectoryError):
         return Finding("missing-file", f"the {what} does not exist; correct the path in the table", str(path))
     except OSError as error:
         return Finding(code, f"the {what} {unreadable(error)}", str(path))
+
+
+def _is_endless(path: Path) -> bool:
+    """Whether a path leads to what may never end: a pipe, a device, or what the kernel shows of itself."""
+    real = os.path.realpath(path)
+    return (not path.is_file() and path.exists()) or real.startswith(("/proc/", "/sys/"))
 
 
 def is_dicom(path: Path) -> bool:

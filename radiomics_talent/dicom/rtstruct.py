@@ -233,16 +233,23 @@ def _points(contour: pydicom.Dataset) -> NDArray[np.float64]:
     value = contour.get_item(CONTOUR_DATA).value
     if isinstance(value, bytes):
         text = value.decode("ascii", errors="replace").rstrip("\0 ")
-        values = [v.strip() or "nan" for v in text.split("\\")] if text else []
+        values = text.split("\\") if text else []
     else:
         values = [] if value is None else [str(v) for v in np.atleast_1d(value)]
     try:
-        numbers = np.array(values, dtype=np.float64)
+        numbers = _numbers(values)
     except ValueError as error:
         raise DicomError("a ContourData holds text that is not a number") from error
     if numbers.size % 3:
         raise DicomError(f"a ContourData holds {numbers.size} values, which is not a multiple of 3")
     return numbers.reshape(-1, 3)
+
+
+def _numbers(values: list[str]) -> NDArray[np.float64]:
+    try:
+        return np.array(values, dtype=np.float64)
+    except ValueError:  # a value may be empty, and is then none
+        return np.array([v.strip() or "nan" for v in values], dtype=np.float64)
 
 
 def _unreadable(error: Exception) -> str:

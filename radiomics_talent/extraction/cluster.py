@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ _CLUSTERS = {
     "htcondor": "HTCondorCluster",
     "oar": "OARCluster",
 }
+_ADDRESS = re.compile(r"(tcp|tls|ucx|ucxx)://.+:\d+")
 _CONNECT_S = 10
 _WORKER_WAIT_S = 120.0
 _SILENT = {
@@ -47,6 +49,9 @@ def connected_to(address: str) -> Iterator[DaskWorkers]:
     ConfigError
         Dask is not installed, or no scheduler answers there.
     """
+    where = f"--scheduler {address}"
+    if not _ADDRESS.fullmatch(address):
+        raise ConfigError("is no address of a Dask scheduler; give it as tcp://host:8786", where=where)
     distributed = _distributed()
     try:
         client = distributed.Client(address, timeout=_CONNECT_S, set_as_default=False)
@@ -54,7 +59,7 @@ def connected_to(address: str) -> Iterator[DaskWorkers]:
         raise ConfigError(
             "no Dask scheduler answers there; begin one with `dask scheduler`, or correct the address "
             "(tcp://host:8786)",
-            where=f"--scheduler {address}",
+            where=where,
         ) from error
     with client:
         yield DaskWorkers(client, _WORKER_WAIT_S)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from radiomics_talent.extraction.run import RunResult
 
 _MOST_ROWS_NAMED = 5
+_DEEP = Path("/", *["deep"] * 64)
+"""Stands for the folder of a run, wherever it was: no path of its record leads out of it."""
 _TOLD_OF_A_RUN = ("started", "finished", "seconds", "jobs", "workers", "timeout_s", "command", "platform")
 
 
@@ -44,6 +46,11 @@ class _Chunk:
     @property
     def path(self) -> Path:
         return self.folder.path
+
+    def place(self, path: str) -> str:
+        """Return a path of the record as it was seen from the cohort table: the run folder may have been moved."""
+        table = os.path.normpath(_DEEP / self.provenance["cohort"])
+        return seen_from(Path(os.path.normpath(_DEEP / path)), Path(table).parent)
 
 
 def merge_runs(
@@ -77,6 +84,8 @@ def merge_runs(
     chunks = [_read_chunk(Path(run)) for run in runs]
     if not chunks:
         raise ConfigError("no run is named; name the run folder of every chunk")
+    if Path(out).resolve() in [chunk.path.resolve() for chunk in chunks]:
+        raise ConfigError("is one of the runs to be merged; give a folder of its own", where=str(out))
     settings = _shared_settings(chunks)
     table = load_cohort(cohort or _shared_cohort(chunks))
     with open_run(Path(out), Recipe.of_extraction(settings)) as folder, logged_to(folder.log), Ledger() as ledger:
@@ -138,12 +147,13 @@ class _Whole:
         row = int(record["row"])
         number = self._places[row] if row < len(self._places) else 0
         lesion = self.table.lesions[number - 1] if number else None
-        known = [record[name] for name in ("patient_id", "label", "image", "mask")]
+        known = [record["patient_id"], record["label"], chunk.place(record["image"]), chunk.place(record["mask"])]
+        folder = self.table.path.absolute().parent if self.table.path else Path.cwd()
         if lesion is None or known != [
             lesion.patient_id,
             lesion.label,
-            seen_from(lesion.image, chunk.path),
-            seen_from(lesion.mask, chunk.path),
+            seen_from(lesion.image, folder),
+            seen_from(lesion.mask, folder),
         ]:
             raise ConfigError(
                 f"row {row} is not what {chunk.path} extracted; name the cohort table of the runs, or extract again",
@@ -201,8 +211,11 @@ def _shared_settings(chunks: Sequence[_Chunk]) -> ExtractionSettings:
 def _shared_cohort(chunks: Sequence[_Chunk]) -> Path:
     named = {os.path.normpath(c.path.absolute() / c.provenance["cohort"]) for c in chunks if c.provenance["cohort"]}
     if len(named) != 1:
-        raise ConfigError("the runs are of several cohort tables, or of none; name one with --cohort")
-    return Path(named.pop())
+        raise ConfigError("the runs are of several cohort tables, or were moved; name the table with --cohort")
+    path = Path(named.pop())
+    if not path.is_file():
+        raise ConfigError("the runs' cohort table is not there any more; name it with --cohort", where=str(path))
+    return path
 
 
 def _rejected(chunks: Sequence[_Chunk]) -> list[dict[str, Any]] | None:

@@ -148,6 +148,8 @@ def load_features(path: str | Path) -> FeatureTable:
         raise TableError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except ValueError as error:
         raise TableError(f"not a feature table: {str(error).splitlines()[0]}", where=str(path)) from error
+    except (KeyError, TypeError, AttributeError, IndexError) as error:  # what pandas left in the file is spoilt
+        raise TableError("is damaged; repeat the command that made it", where=str(path)) from error
     try:
         return FeatureTable(frame)
     except TableError as error:

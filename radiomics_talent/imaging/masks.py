@@ -46,6 +46,7 @@ MOST_DIRECTIONS = 16
 """Directions of the planes of oblique contours, at most."""
 MOST_CROSSINGS = 4_000_000
 """How often contours may cross the lines that they are measured on; a large organ's do a million times."""
+_ENDLESS = "the contours are longer, or lie in more planes, than the outlines of a lesion"
 FACES = ("left column", "right column", "first row", "last row", "first slice", "last slice")
 
 
@@ -105,12 +106,14 @@ def rasterise(contours_mm: Sequence[Points], geometry: Geometry) -> RasterisedMa
         The contours run back and forth, or turn, more often than outlines can; they would take hours or all memory.
     """
     usable = [c for c in map(_cleaned, contours_mm) if c is not None]
+    if sum(estimate_crossings(geometry.to_index(c)) for c in usable) > MOST_CROSSINGS:
+        raise MaskError(_ENDLESS)
     contours = _unique(usable)
     index = [np.round(geometry.to_index(c), INDEX_DECIMALS) for c in contours]
     flat = [bool(np.abs(i[:, 2] - i[:, 2].mean()).max() <= IN_SLICE) for i in index]
     oblique = _by_normal([c for c, f in zip(contours, flat, strict=True) if not f])
-    if sum(map(estimate_crossings, index)) > MOST_CROSSINGS or len(oblique) > MOST_DIRECTIONS:
-        raise MaskError("the contours are longer, or lie in more planes, than the outlines of a lesion")
+    if len(oblique) > MOST_DIRECTIONS:
+        raise MaskError(_ENDLESS)
     mask = np.zeros(geometry.size[::-1], dtype=bool)
     measures = [_fill_slices([i for i, f in zip(index, flat, strict=True) if f], geometry, mask)]
     off_slice_mm, slices_missing = measures[0].off_slice_mm, measures[0].slices_missing

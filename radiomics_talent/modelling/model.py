@@ -306,7 +306,11 @@ def _read_record(place: Path) -> Mapping[str, Any]:
     listed = record.get("sha256")
     if not isinstance(listed, dict) or not all(isinstance(v, str) for v in listed.values()):
         raise ModelError("the record lists no checksums; copy the model from its source", where=str(path))
-    if record.get("record_sha256") != _record_sha256(record):
+    try:
+        checksum = _record_sha256(record)
+    except (TypeError, ValueError, yaml.YAMLError) as error:
+        raise ModelError("not a model record: a key is no text; copy the model again", where=str(path)) from error
+    if record.get("record_sha256") != checksum:
         raise ModelError(
             "the record was changed after the model was saved (its own SHA-256 differs): settings, cut-off or columns "
             "may not be those of the training; copy the model again from its source",

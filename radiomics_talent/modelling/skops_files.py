@@ -9,6 +9,7 @@ import skops.io
 
 from radiomics_talent.errors import ModelError
 from radiomics_talent.features.whole_files import replacing
+from radiomics_talent.modelling.skops_trees import refuse_malformed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -71,6 +72,7 @@ def load_audited(path: Path, trust: frozenset[str]) -> dict[Any, Pipeline]:
         )
     data = path.read_bytes()
     try:
+        refuse_malformed(data)
         strange = strange_types(data, trust)
     except Exception as error:  # skops raises whatever its parser meets in a damaged file
         raise ModelError(f"is damaged and cannot be audited: {error}", where=str(path)) from error

@@ -85,6 +85,7 @@ def test_a_table_that_cannot_be_written_is_wrong_usage(study):
     for arguments, sentence in (
         (("--out", study / "part.xlsx"), "end it in .parquet or .csv"),
         (("--out", study / "run" / "features.parquet"), "is the table that is read; name another file"),
+        (("--out", study / "run" / "part.csv"), "lies in a run folder, whose files are of all its lesions"),
         (("--out", study / "part.csv", "--patient", "nobody"), "no lesion is of nobody"),
         (("--out", study / "part.csv", "--feature", "gclm"), "no feature is called 'gclm'"),
         (("--out", study / "absent" / "part.csv"), "cannot be written"),

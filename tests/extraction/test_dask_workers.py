@@ -200,6 +200,12 @@ def test_a_scheduler_that_is_not_there_is_wrong_usage(monkeypatch):
         pass
 
 
+@pytest.mark.parametrize("address", ["", "foo", "tcp://node7", "http://node7:8786"])
+def test_what_is_no_address_is_wrong_usage(address):
+    with pytest.raises(ConfigError, match="is no address of a Dask scheduler"), connected_to(address):
+        pass
+
+
 def test_asking_a_batch_system_leaves_ctrl_c_to_the_run():
     """dask-jobqueue takes SIGINT for itself as it is imported: the run then ended at once, and with 0."""
     code = (

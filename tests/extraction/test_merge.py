@@ -7,7 +7,7 @@ from extraction.tiny_cohorts import SIZE_ZYX, make_settings, write_image, write_
 
 from radiomics_talent.cohort.chunks import chunk_of
 from radiomics_talent.cohort.manifest import load_cohort, write_cohort
-from radiomics_talent.errors import ConfigError, TableError
+from radiomics_talent.errors import ConfigError
 from radiomics_talent.extraction.merge import merge_runs
 from radiomics_talent.extraction.run import run_extraction
 
@@ -119,11 +119,26 @@ def test_a_cohort_table_that_was_changed_is_refused(cohort, settings, tmp_path):
         merge_runs(runs, tmp_path / "merged")
 
 
-def test_runs_that_moved_take_the_cohort_table_by_name(cohort, settings, tmp_path):
+def test_a_chunk_is_not_merged_into_itself(cohort, settings, tmp_path):
     runs = chunks(cohort, settings, tmp_path)
-    for run in runs:
-        record = (run / "provenance.json").read_text(encoding="utf-8")
-        (run / "provenance.json").write_text(record.replace("data/cohort.csv", "elsewhere.csv"), encoding="utf-8")
-    with pytest.raises(TableError, match=r"elsewhere\.csv: no such file"):
+    with pytest.raises(ConfigError, match="1: is one of the runs to be merged; give a folder of its own"):
+        merge_runs(runs, tmp_path / "data" / ".." / "1")
+    assert (runs[0] / "features.csv").exists()
+
+
+def test_a_chunk_that_was_moved_is_merged_with_the_table_named(cohort, settings, tmp_path):
+    runs = chunks(cohort, settings, tmp_path)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    moved = [runs[0].rename(tmp_path / "a" / "b" / "1"), *runs[1:]]
+    table = tmp_path / "data" / "cohort.csv"
+    with pytest.raises(ConfigError, match="name the table with --cohort"):
+        merge_runs(moved, tmp_path / "merged")
+    assert merge_runs(moved, tmp_path / "merged", cohort=table).n_done == 6
+
+
+def test_a_cohort_table_that_is_gone_is_asked_for(cohort, settings, tmp_path):
+    runs = chunks(cohort, settings, tmp_path)
+    table = (tmp_path / "data" / "cohort.csv").rename(tmp_path / "data" / "renamed.csv")
+    with pytest.raises(ConfigError, match=r"cohort\.csv: the runs' cohort table is not there any more; name it with"):
         merge_runs(runs, tmp_path / "merged")
-    assert merge_runs(runs, tmp_path / "merged", cohort=tmp_path / "data" / "cohort.csv").n_done == 6
+    assert merge_runs(runs, tmp_path / "merged", cohort=table).n_done == 6

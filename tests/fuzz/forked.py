@@ -90,7 +90,7 @@ def _judge(reader: Reader, place: Path) -> tuple[str, str]:
 def _fault(sentence: str) -> str:
     if SECRET in sentence:
         return f"quotes a patient: {sentence[:400]}"
-    if "MemoryError" in sentence:
+    if "MemoryError" in sentence or "nable to allocate" in sentence:
         return f"allocation of what is not there: {sentence[-300:]}"
     if len(sentence) > LONGEST_SENTENCE:
         return f"a sentence of {len(sentence)} characters: {sentence[:200]} ... {sentence[-100:]}"

@@ -1,7 +1,9 @@
 """What spoilt files have brought to light, each as a small test that says what must hold."""
 
 import gzip
+import json
 import os
+import re
 import resource
 import struct
 import zipfile
@@ -33,6 +35,7 @@ from radiomics_talent.findings import Finding
 from radiomics_talent.imaging.geometry import Geometry
 from radiomics_talent.imaging.masks import rasterise
 from radiomics_talent.modelling.model import load_model
+from radiomics_talent.modelling.skops_trees import _trees, refuse_malformed
 from radiomics_talent.presets import read_yaml
 from radiomics_talent.settings import GeometrySettings, MaskSettings
 
@@ -268,7 +271,7 @@ def test_a_nifti_grid_of_no_scanner_is_refused(tmp_path, field, value):
     assert (image is None) == bool(findings)
 
 
-@pytest.mark.parametrize("name", ["fifo", "/dev/zero"])
+@pytest.mark.parametrize("name", ["fifo", "/dev/zero", "/proc/kmsg"])
 def test_a_pipe_or_device_is_not_opened(tmp_path, name):
     os.mkfifo(tmp_path / "fifo")
     finding = inspect_path(tmp_path / name, "mask", code="mask-unreadable")
@@ -376,6 +379,73 @@ def test_golden_rows_that_cannot_be_scored(tmp_path, model):
     with pytest.raises(ModelError, match="cannot score its golden rows") as caught:
         load_model(place)
     assert "\n" not in str(caught.value)
+
+
+def with_tree(data: bytes, change) -> bytes:
+    """Return a skops file whose first decision tree was changed."""
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    schema = json.loads(members["schema.json"])
+    tree = next(_trees(schema))
+    change(tree, members)
+    members["schema.json"] = json.dumps(schema).encode()
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def astray(tree, members):
+    name = tree["content"]["content"]["nodes"]["file"]
+    nodes = np.load(BytesIO(members[name]))
+    nodes["left_child"][0] = 10**6
+    buffer = BytesIO()
+    np.save(buffer, nodes)
+    members[name] = buffer.getvalue()
+
+
+def many_outputs(tree, members):
+    tree["__reduce__"]["args"]["content"][2]["content"] = "2147483648"
+
+
+def no_number(tree, members):
+    tree["__reduce__"]["args"]["content"][0] = tree["content"]
+
+
+@pytest.mark.parametrize("change", [astray, many_outputs, no_number])
+def test_a_tree_that_leads_astray_is_never_made(tmp_path, change):
+    forest = model_seeds(tmp_path)[1].files["model.skops"]
+    refuse_malformed(forest)
+    with pytest.raises(ValueError, match="a decision tree is not as scikit-learn writes it"):
+        refuse_malformed(with_tree(forest, change))
+
+
+def test_an_array_that_claims_more_than_there_is(tmp_path, bounded):
+    def claim(tree, members):
+        name = tree["content"]["content"]["values"]["file"]
+        members[name] = re.sub(
+            rb"'shape': \(\d+, \d+, \d+\), \} {9}", b"'shape': (99999999999, 1, 2), }", members[name]
+        )
+
+    spoilt = with_tree(model_seeds(tmp_path)[1].files["model.skops"], claim)
+    with bounded(256), pytest.raises(ValueError, match="does not hold what its header says"):
+        refuse_malformed(spoilt)
+
+
+def test_a_model_that_unpacks_to_gigabytes(tmp_path, bounded):
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for k in range(17):
+            archive.writestr(f"{k}.npy", bytes(2**26))
+    with bounded(256), pytest.raises(ValueError, match="it unpacks to more than 1024 MiB"):
+        refuse_malformed(buffer.getvalue())
+
+
+def test_a_record_with_keys_that_are_no_text(tmp_path, model):
+    (tmp_path / "model.yaml").write_bytes(b"format: 2\nsha256: {}\ntrue: 1\n2024-01-01: 2\n")
+    with pytest.raises(ModelError, match="a key is no text"):
+        load_model(tmp_path)
 
 
 def test_a_member_that_leads_elsewhere_is_not_written(tmp_path, model):
