@@ -32,9 +32,7 @@ def table(
     if out.resolve() == source.path.resolve() or source.path.resolve() in out.resolve().parents:
         raise ConfigError("is the table that is read; name another file", where=str(out))
     if (out.parent / "run.json").exists():
-        raise ConfigError(
-            "lies in a run folder, whose files are of the whole run; name a file elsewhere", where=str(out)
-        )
+        raise ConfigError("lies in a run folder, whose files are of all its lesions; name another", where=str(out))
     try:
         n = write_one_file(source.batches(feature or None, patient or None), out)
     except OSError as error:
