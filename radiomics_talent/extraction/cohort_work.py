@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, overload
 
+from radiomics_talent.cohort.lesion import PackedLesions
 from radiomics_talent.errors import ConfigError
 from radiomics_talent.extraction.journal import clear_journals, read_journals
 from radiomics_talent.extraction.ledger import Ledger, in_cohort_order, settle
@@ -137,6 +139,7 @@ def work_on_cohort(
     Worked
         Also after Ctrl-C, when the engines disagree, or when a cluster is lost. It can be read in the block alone.
     """
+    _refuse_repeated_rows(cohort)
     started, clock = now_utc(), time.monotonic()
     jobs = workers.jobs
     tasks = scan_tasks(cohort, blank, jobs)
@@ -174,6 +177,13 @@ def work_on_cohort(
         settle(cohort, ledger, excluded or ())
         seconds = time.monotonic() - clock
         yield Worked(cohort, ledger, tuple(excluded or ()), jobs, str(workers), started, seconds, stopped)
+
+
+def _refuse_repeated_rows(cohort: CohortTable) -> None:
+    """Refuse rows that are there twice: their results would change places. Those of a CSV never are."""
+    rows = Counter() if isinstance(cohort.lesions, PackedLesions) else Counter(x.row for x in cohort.lesions)
+    if twice := [row for row, n in rows.items() if n > 1]:
+        raise ConfigError(f"row {twice[0]} of the cohort is there twice; number the lesions anew")
 
 
 def check_arguments(jobs: int, timeout_s: float | None) -> None:

@@ -7,9 +7,11 @@ import os
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from joblib.externals.loky.process_executor import BrokenProcessPool  # type: ignore[import-untyped]
 
 from radiomics_talent import __version__
 from radiomics_talent.extraction.pool import Processes, Recovery, work_in_processes
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 _KEEP_S = 60.0
 _SEEN_WITHIN_S = 15.0
+_TRIES = 3
 _FITS_DEPEND_ON = ("numpy", "scipy", "scikit-learn", "scikit-survival", "pandas")
 _OWN = threading.local()
 
@@ -44,7 +47,8 @@ def under_way(journal: Path, run_id: str) -> Iterator[None]:
     try:
         yield
     finally:
-        mark.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder is gone, and with it the file
+            mark.unlink(missing_ok=True)
 
 
 def do_scan(work: Work, task: ScanTask) -> tuple[Outcome, ...]:
@@ -55,7 +59,8 @@ def do_scan(work: Work, task: ScanTask) -> tuple[Outcome, ...]:
     ClusterError
         This machine has other versions, or does not see the run folder; or the run has ended.
     """
-    _refuse_other(task.versions, versions(task.settings))
+    found = versions(task.settings)
+    _refuse_other(task.versions, found | {n: installed_version(n) for n in task.versions if n not in found})
     mark = _mark(task.folder.journal, task.run_id)
     _await(mark, task.folder)
     own = replace(task, folder=replace(task.folder, desk=_desk()))
@@ -81,14 +86,21 @@ def do_call(expected: dict[str, str], function: Callable[..., R], *arguments: An
         This machine has other versions than expected.
     """
     _refuse_other(expected, versions_of_fits())
-    processes = _processes(None)
-    is_done = False
-    try:
-        result = processes.begin(1).submit(function, *arguments).result()
-        is_done = True
-    finally:
-        processes.end(is_done=is_done)
-    return cast("R", result)
+    for _ in range(_TRIES):
+        processes = _processes(None)
+        is_done = False
+        try:
+            result = processes.begin(1).submit(function, *arguments).result()
+            is_done = True
+        except BrokenProcessPool:
+            continue
+        finally:
+            processes.end(is_done=is_done)
+        return cast("R", result)
+    raise ClusterError(
+        f"a process on {socket.gethostname()} died {_TRIES} times with the same task, from lack of memory or a crash "
+        "in a library; give the workers more memory and repeat the command: what is complete is kept"
+    )
 
 
 def _processes(journal: Path | None) -> Processes:

@@ -12,7 +12,7 @@ import queue
 import time
 import warnings
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from radiomics_talent.errors import TalentError
@@ -67,10 +67,15 @@ class DaskWorkers:
             return
         journal, run_id = tasks[0].folder.journal, tasks[0].run_id
 
-        def look() -> None:
-            tell([mark.done for mark in read_journals(journal)])
+        looked = time.monotonic()
 
-        calls = ((work, task) for task in tasks)
+        def look() -> None:
+            nonlocal looked
+            if time.monotonic() - looked >= _LOOK_EVERY_S:  # each look lists folders on a network disk
+                looked = time.monotonic()
+                tell([mark.done for mark in read_journals(journal)])
+
+        calls = ((work, _for_a_worker(task)) for task in tasks)
         with under_way(journal, run_id), closing(self._ended(do_scan, calls, look)) as ended:
             for (_, task), outcomes in ended:
                 deliver(_lost(task, outcomes) if isinstance(outcomes, BaseException) else outcomes)
@@ -167,8 +172,16 @@ class _Count:
             )
 
 
+def _for_a_worker(task: ScanTask) -> ScanTask:
+    """Return a task as it is elsewhere: from no working folder, and with the one core that a worker has."""
+    return replace(task, folder=replace(task.folder, path=task.folder.path.absolute()), threads=1)
+
+
 def _threads(client: Any) -> int:
-    return max(1, int(sum(client.nthreads().values())))
+    try:
+        return max(1, int(sum(client.nthreads().values())))
+    except (OSError, TimeoutError) as error:
+        raise ClusterError(_SCHEDULER_GONE) from error
 
 
 _SCHEDULER_GONE = (

@@ -10,6 +10,7 @@ import logging
 import pickle
 import tempfile
 from array import array
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Self
 
@@ -63,39 +64,36 @@ class Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # of a full disk, which was told before
+            self._file.close()
 
     def add(self, outcome: Outcome) -> None:
         """Take an outcome; it replaces an earlier one of the same row and part."""
         before = self._place(outcome.row)
+        replaced = [earlier for earlier in self.of(outcome.row) if earlier.part == outcome.part]
+        body = pickle.dumps((before, replace(outcome, log=())), pickle.HIGHEST_PROTOCOL)
+        with _told():
+            self._file.seek(self._end)
+            self._file.write(len(body).to_bytes(_LENGTH, "little") + body)
+        place, self._end = self._end, self._end + _LENGTH + len(body)
+        self._places[outcome.row] = place
         self.n_rows += before == _NOWHERE
-        for earlier in self.of(outcome.row):
-            if earlier.part == outcome.part:
-                self._count(earlier, -1)
+        for earlier in replaced:
+            self._count(earlier, -1)
         self._count(outcome, 1)
         self.has_parts |= outcome.part > 0
         self.peak_mib = max(self.peak_mib, outcome.peak_mib)
-        body = pickle.dumps((before, replace(outcome, log=())), pickle.HIGHEST_PROTOCOL)
-        try:
-            self._file.seek(self._end)
-            self._file.write(len(body).to_bytes(_LENGTH, "little") + body)
-        except OSError as error:
-            raise ExtractionError(
-                f"cannot be written: {error.strerror}; make room there, or set TMPDIR to another folder, and repeat "
-                "the command: what is complete is kept",
-                where=tempfile.gettempdir(),
-            ) from error
-        self._places[outcome.row] = self._end
-        self._end += _LENGTH + len(body)
 
     def of(self, row: int) -> tuple[Outcome, ...]:
         """Return the outcomes of a row by part: none, one, or one for each part of the lesion."""
         found: dict[int, Outcome] = {}
         place = self._place(row)
         while place != _NOWHERE:
-            self._file.seek(place)
-            length = int.from_bytes(self._file.read(_LENGTH), "little")
-            place, outcome = pickle.loads(self._file.read(length))  # noqa: S301  # written by this very process
+            with _told():
+                self._file.seek(place)
+                length = int.from_bytes(self._file.read(_LENGTH), "little")
+                body = self._file.read(length)
+            place, outcome = pickle.loads(body)  # noqa: S301  # written by this very process
             found.setdefault(outcome.part, outcome)
         return tuple(found[part] for part in sorted(found))
 
@@ -112,6 +110,19 @@ class Ledger:
         if outcome.kept is not None and outcome.kept.verification is not None:
             self.n_verified += by
             self.largest_difference = max(self.largest_difference, float(outcome.kept.verification["largest"]))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn a failure of the temporary file into a sentence that names its folder."""
+    try:
+        yield
+    except OSError as error:
+        raise ExtractionError(
+            f"cannot be written: {error.strerror}; make room there, or set TMPDIR to another folder, and repeat "
+            "the command: what is complete is kept",
+            where=tempfile.gettempdir(),
+        ) from error
 
 
 def settle(cohort: CohortTable, ledger: Ledger, excluded: Sequence[Excluded]) -> None:

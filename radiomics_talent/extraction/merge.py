@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from radiomics_talent.extraction.run import RunResult
 
 _MOST_ROWS_NAMED = 5
+_NEEDED = {"lesions", "settings", "settings_sha256", "versions", "complete", "cohort", "started", "seconds", "jobs"}
 _DEEP = Path("/", *["deep"] * 64)
 """Stands for the folder of a run, wherever it was: no path of its record leads out of it."""
 _TOLD_OF_A_RUN = ("started", "finished", "seconds", "jobs", "workers", "timeout_s", "command", "platform")
@@ -46,6 +47,11 @@ class _Chunk:
     @property
     def path(self) -> Path:
         return self.folder.path
+
+    def lesions(self) -> list[dict[str, Any]]:
+        """Read what is recorded of each lesion: of one chunk at a time, as it may be much."""
+        found: list[dict[str, Any]] = _read_provenance(self.path)["lesions"]
+        return found
 
     def place(self, path: str) -> str:
         """Return a path of the record as it was seen from the cohort table: the run folder may have been moved."""
@@ -120,7 +126,7 @@ class _Whole:
         """Take the lesions of a chunk, and link their results into the run folder."""
         failures = {(f.row, f.lesion_id): f for f in read_failures(chunk.path / "failures.csv")}
         parts: Counter[int] = Counter()
-        for record in chunk.provenance["lesions"]:
+        for record in chunk.lesions():
             lesion = self._lesion(record, chunk)
             if not parts[lesion.row]:
                 self._cover(lesion.row, chunk)
@@ -179,17 +185,24 @@ class _Whole:
 
 
 def _read_chunk(run: Path) -> _Chunk:
+    provenance = _read_provenance(run)
+    if not provenance["complete"]:
+        raise ConfigError("the run was stopped before its end; repeat its command, then merge", where=str(run))
+    return _Chunk(RunFolder(run), {name: value for name, value in provenance.items() if name != "lesions"})
+
+
+def _read_provenance(run: Path) -> dict[str, Any]:
     path = run / "provenance.json"
     try:
-        provenance = json.loads(path.read_text(encoding="utf-8"))
-        complete = [provenance[name] for name in ("lesions", "settings_sha256", "versions", "complete")][-1]
+        provenance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        lacking = _NEEDED - set(provenance)
     except OSError as error:
         raise ConfigError("is no finished run of extract; repeat its command", where=str(run)) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise ConfigError("is damaged; repeat the command of the run", where=str(path)) from error
-    if not complete:
-        raise ConfigError("the run was stopped before its end; repeat its command, then merge", where=str(run))
-    return _Chunk(RunFolder(run), provenance)
+    if lacking:
+        raise ConfigError("is damaged; repeat the command of the run", where=str(path))
+    return provenance
 
 
 def _shared_settings(chunks: Sequence[_Chunk]) -> ExtractionSettings:

@@ -98,18 +98,24 @@ class RunResult:
         ExtractionError
             Another run has begun in the folder.
         """
+        from radiomics_talent.features.table import load_features  # noqa: PLC0415  # see `tell`
+
+        return load_features(self._refuse_later_run())
+
+    @cached_property
+    def failures(self) -> tuple[Failure, ...]:
+        """Lesions without features, in the order of the cohort; errors as `table`."""
+        self._refuse_later_run()
+        return read_failures(self.out / "failures.csv")
+
+    def _refuse_later_run(self) -> Path:
+        """Return where the table is, if it still is this run's."""
         from radiomics_talent.features.dataset import find_features  # noqa: PLC0415  # see `tell`
-        from radiomics_talent.features.table import load_features  # noqa: PLC0415
 
         found = find_features(self.out)
         if found is None or found.stat().st_mtime_ns != self.written_ns:
             raise ExtractionError("another run has begun here: its table is not that of this run", where=str(self.out))
-        return load_features(found)
-
-    @cached_property
-    def failures(self) -> tuple[Failure, ...]:
-        """Lesions without features, in the order of the cohort."""
-        return read_failures(self.out / "failures.csv")
+        return found
 
 
 def run_extraction(  # noqa: PLR0913  # arguments beside the settings are keywords

@@ -189,12 +189,13 @@ def read_shard(folder: RunFolder, key: str, kind: type[S]) -> S | None:
 def link_shard(source: RunFolder, target: RunFolder, key: str) -> None:
     """Keep a result of another run folder here, too, without a second copy where the disk can do that."""
     here, there = _shard_path(target, key), _shard_path(source, key)
-    if here.exists():
+    if here.exists() and here.samefile(there):
         return
-    try:
-        here.hardlink_to(there)
-    except OSError:  # another disk, or one without links
-        with replacing(here) as temporary:
+    # What is there already may be damaged; what is linked has just been read.
+    with replacing(here) as temporary:
+        try:
+            temporary.hardlink_to(there)
+        except OSError:  # another disk, or one without links
             shutil.copyfile(there, temporary)
 
 

@@ -36,6 +36,8 @@ def rows_to_verify(cohort: CohortTable, share: float) -> frozenset[int]:
     set of int
         Rows. They depend on the lesions' names alone: not on their order, nor on the number of jobs.
     """
+    if not share:
+        return frozenset()
     by_hash = sorted(cohort.lesions, key=lambda lesion: hashlib.sha256(lesion.key.encode()).digest())
     return frozenset(lesion.row for lesion in by_hash[: math.ceil(share * len(by_hash))])
 

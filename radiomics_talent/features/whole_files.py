@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Path
         Where to write; it has the suffix of `path`.
     """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    # Two threads, or two machines with the same process number, may write the same name at once.
+    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
         yield temporary
         _to_disk(temporary, os.O_RDWR)

@@ -17,6 +17,7 @@ from radiomics_talent.cohort.manifest import CohortTable, Lesion
 from radiomics_talent.errors import ConfigError
 from radiomics_talent.extraction import dask_workers, run
 from radiomics_talent.extraction.cluster import connected_to
+from radiomics_talent.extraction.provenance import installed_version, versions
 from radiomics_talent.extraction.run import run_extraction
 from radiomics_talent.extraction.workers import ClusterError
 from radiomics_talent.modelling.outcome import Outcome
@@ -31,7 +32,7 @@ def begin(*arguments: str) -> subprocess.Popen:
     env = os.environ | {"PYTHONPATH": str(TESTS), "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]]
     return subprocess.Popen(
-        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command, env=env, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
 
 
@@ -110,6 +111,25 @@ def test_a_cluster_gives_the_bytes_that_this_machine_gives(cohort, settings, tmp
     assert seen[-1].done == seen[-1].total == 6
     assert list((tmp_path / "there" / "journal").iterdir()) == []
     assert run_extraction(cohort, settings, tmp_path / "there", workers=workers).n_resumed == 6
+
+
+def test_the_run_folder_may_be_named_from_here(cohort, settings, tmp_path, workers, monkeypatch):
+    """Workers begin in another folder, where the same relative path is none."""
+    monkeypatch.chdir(tmp_path)
+    assert run_extraction(cohort, settings, Path("run"), workers=workers).n_done == 6
+    assert len(list((tmp_path / "run" / "shards").iterdir())) == 6
+
+
+def test_whatever_version_a_run_depends_on_is_compared(cohort, settings, tmp_path, workers, monkeypatch):
+    more = versions(settings) | {"pydicom": installed_version("pydicom")}  # as robustness asks for more than extract
+    monkeypatch.setattr(run, "versions", lambda _: more)
+    assert run_extraction(cohort, settings, tmp_path / "run", workers=workers).n_done == 6
+
+
+def test_a_fit_whose_process_is_killed_is_begun_again(tmp_path, workers):
+    assert list(workers.map_unordered(doubles.killed_at_first, [(tmp_path / "trace",)])) == ["done"]
+    with pytest.raises(ClusterError, match="died 3 times with the same task"):
+        list(workers.map_unordered(doubles.killed_at_first, [(tmp_path / "absent" / "trace",)]))
 
 
 def test_a_lesion_that_kills_hangs_or_raises_costs_itself_alone(cohort, settings, tmp_path, workers, monkeypatch):

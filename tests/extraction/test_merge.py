@@ -111,6 +111,15 @@ def test_a_damaged_result_is_refused_with_its_run(cohort, settings, tmp_path):
         merge_runs(runs, tmp_path / "merged")
 
 
+def test_a_damaged_result_of_an_earlier_merge_is_put_right(cohort, settings, tmp_path):
+    runs = chunks(cohort, settings, tmp_path)
+    merge_runs(runs, tmp_path / "merged")
+    shard = next((tmp_path / "merged" / "shards").iterdir())
+    shard.unlink()
+    shard.write_bytes(b"half")
+    assert merge_runs(runs, tmp_path / "merged").n_done == 6
+
+
 def test_a_cohort_table_that_was_changed_is_refused(cohort, settings, tmp_path):
     runs = chunks(cohort, settings, tmp_path)
     swapped = [replace(x, lesion_id=f"new{x.lesion_id}", label="2") for x in cohort.lesions]

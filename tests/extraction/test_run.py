@@ -13,7 +13,7 @@ from extraction import doubles
 from extraction.tiny_cohorts import make_settings, write_mask, write_scan
 
 from radiomics_talent.cohort.manifest import CohortTable, Lesion
-from radiomics_talent.errors import ConfigError
+from radiomics_talent.errors import ConfigError, ExtractionError
 from radiomics_talent.extraction import cohort_work, run
 from radiomics_talent.extraction import interrupts as interrupts_module
 from radiomics_talent.extraction.interrupts import interrupts
@@ -430,3 +430,16 @@ def test_the_interrupt_signal_is_what_it_was_afterwards(cohort, settings, tmp_pa
     before = signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, [])
     run_extraction(cohort, settings, tmp_path / "run", jobs=2, timeout_s=60)
     assert (signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, [])) == before
+
+
+def test_rows_that_are_there_twice_are_refused(cohort, settings, tmp_path):
+    twice = (*cohort.lesions, replace(cohort.lesions[0], lesion_id="twin"))
+    with pytest.raises(ConfigError, match="row 2 of the cohort is there twice; number the lesions anew"):
+        run_extraction(CohortTable(twice), settings, tmp_path / "run")
+
+
+def test_failures_of_a_later_run_are_not_taken_for_those_of_this(cohort, settings, tmp_path):
+    first = run_extraction(cohort, settings, tmp_path / "run")
+    run_extraction(CohortTable(cohort.lesions[:1]), settings, tmp_path / "run")
+    with pytest.raises(ExtractionError, match="another run has begun here"):
+        assert first.failures
