@@ -30,13 +30,17 @@ def is_malformed(path: Path, image_io: str) -> bool:
     Raises
     ------
     OSError
-        The file cannot be read.
+        The file cannot be read, or names data that are no file: ITK would wait for a pipe.
     """
     read = {"NrrdImageIO": read_nrrd_header, "MetaImageIO": read_meta_header}.get(image_io)
     if read is None:
         return False
     with path.open("rb") as file:
-        return read(file) is None
+        header = read(file)
+    if header is None:
+        return True
+    data = header.fields.get("datafile") or header.fields.get("elementdatafile", "LOCAL")
+    return data.upper() != "LOCAL" and not _beside(path, header, data)
 
 
 def is_damaged(path: Path, image_io: str, claimed: int = 0) -> bool:
@@ -87,6 +91,8 @@ def _meta_damaged(path: Path, claimed: int) -> bool:
             return True
         fields = header.fields
         kind = _EITHER if fields.get("compresseddata", "").lower()[:1] in {"t", "1"} else 0
+        if int(fields.get("compresseddatasize", "0")) > path.stat().st_size + _SLACK * 2**10:
+            return True
         data = fields["elementdatafile"]
         if data.upper() == "LOCAL":
             held = _held(file, path, kind, claimed)
@@ -97,18 +103,25 @@ def _meta_damaged(path: Path, claimed: int) -> bool:
 
 def _held_beside(path: Path, header: TextHeader, data: str, kind: int, claimed: int) -> int | None:
     """Return the bytes in the files that a header names; None where a stream is damaged or the names are none."""
-    names = header.listed if data.startswith("LIST") else _numbered(data)
+    places = _beside(path, header, data)
     held = 0
-    for name in names[:_MOST_FILES]:
-        place = path.parent / name
-        if not place.is_file():
-            raise FileNotFoundError(2, "No such file", str(place))
+    for place in places:
         with place.open("rb") as file:
             here = _held(file, place, kind, claimed)
         if here is None:
             return None
         held += here
-    return held if names else None
+    return held if places else None
+
+
+def _beside(path: Path, header: TextHeader, data: str) -> list[Path]:
+    """Return the files that a header names; none where the names are none."""
+    names = header.listed if data.startswith("LIST") else _numbered(data)
+    places = [path.parent / name for name in names[:_MOST_FILES]]
+    for place in places:
+        if not place.is_file():
+            raise FileNotFoundError(2, "No such file", str(place))
+    return places
 
 
 def _numbered(data: str) -> tuple[str, ...]:

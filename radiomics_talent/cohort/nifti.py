@@ -7,6 +7,7 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
+from itertools import product
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,9 @@ _SLACK = 2**26
 """A stream may hold so many bytes more than the header says: extensions, or what a program appends."""
 _BYTES = {2: 1, 4: 2, 8: 4, 16: 4, 32: 8, 64: 8, 128: 3, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8, 1792: 16, 2304: 4}
 """Bytes of a voxel of each datatype."""
+_GRIDS = ((348, "f", 80, 252, 256), (540, "d", 112, 344, 352))
+"""Of NIfTI 1 and 2: size of the header, kind of its numbers, and where pixdim[1], the codes and quatern_b are."""
+_LARGEST = 1e10
 _MOST_TIMES = 1032
 """Deflate makes nothing smaller than that."""
 _LONGEST_HEADER = 540
@@ -41,6 +45,35 @@ class Fault:
 
     code: str
     sentence: str
+
+
+def is_malformed(path: Path) -> bool:
+    """Tell whether the grid of a NIfTI header holds what is no number: ITK turns it over and over.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    with path.open("rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if compressed else path.open("rb") as unpacked:
+            return not _is_numeric(unpacked.read(_LONGEST_HEADER))
+    except (EOFError, zlib.error, struct.error):
+        return True
+
+
+def _is_numeric(head: bytes) -> bool:
+    for order, (size, kind, pixdim, codes, quatern) in product("<>", _GRIDS):
+        if struct.unpack_from(f"{order}i", head)[0] != size:
+            continue
+        numbers = list(struct.unpack_from(f"{order}3{kind}", head, pixdim))
+        q_code, s_code = struct.unpack_from(f"{order}2{'h' if size == 348 else 'i'}", head, codes)
+        grids = struct.unpack_from(f"{order}18{kind}", head, quatern)
+        numbers += [*(grids[:6] if q_code > 0 else ()), *(grids[6:] if s_code > 0 else ())]
+        return all(abs(n) < _LARGEST for n in numbers)
+    return True
 
 
 def find_fault(path: Path, claimed: int = 0) -> Fault | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
+from radiomics_talent.cohort import nifti
 from radiomics_talent.cohort.compressed import is_damaged, is_malformed
 from radiomics_talent.cohort.nifti import DAMAGED, Fault, find_fault
 from radiomics_talent.cohort.unchanged import file_states, find_changes
@@ -290,7 +291,7 @@ def _inspect_header(reader: sitk.ImageFileReader, path: Path, image_io: str) -> 
     """Read the header alone, and hold what it claims against the file, before ITK asks for the memory."""
     damaged = Fault("", DAMAGED)
     try:
-        if is_malformed(path, image_io):
+        if nifti.is_malformed(path) if image_io == "NiftiImageIO" else is_malformed(path, image_io):
             return damaged
         reader.SetImageIO(image_io)
         reader.SetFileName(str(path))

@@ -42,7 +42,7 @@ _OTHER = {
     "spaceorigin": _VECTOR,
     "spaceunits": rf"{_QUOTED}(?:\s+{_QUOTED})*",
     "measurementframe": rf"{_VECTOR}(?:\s*{_VECTOR})*",
-    "datafile": r"[^\0]+",
+    "datafile": r"[^\0\ufffd]{1,500}",
     "content": r".*",
     "sampleunits": r".*",
     "min": r".*", "max": r".*", "oldmin": r".*", "oldmax": r".*", "number": r"\d+",
@@ -101,6 +101,8 @@ def read_meta_header(file: IO[bytes]) -> TextHeader | None:
         if not mark or not re.fullmatch(r"\w{1,80}", name.strip()) or len(line) > _LONGEST_FIELD or key in fields:
             return None
         if key in _META_NUMBERS and not re.fullmatch(rf"{_NUMBER}(?:\s+{_NUMBER})*", value):
+            return None
+        if key == "compresseddatasize" and not re.fullmatch(r"\d{1,18}", value):
             return None
         fields[key] = value
         if key == "elementdatafile":

@@ -37,7 +37,7 @@ from radiomics_talent.imaging.masks import rasterise
 from radiomics_talent.modelling.model import load_model
 from radiomics_talent.modelling.skops_trees import _trees, refuse_malformed
 from radiomics_talent.presets import read_yaml
-from radiomics_talent.settings import GeometrySettings, MaskSettings
+from radiomics_talent.settings import ExtractionSettings, GeometrySettings, MaskSettings
 
 GRID = Geometry((64, 64, 5), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
 LENIENT = GeometrySettings(allow_gaps=True, gantry_tilt="resample", unequal_spacing="resample")
@@ -252,6 +252,31 @@ def test_a_nrrd_header_that_itk_crashes_on_never_reaches_it(tmp_path, before, af
     assert "cut short or damaged" in refused(path)
 
 
+@pytest.mark.parametrize("value", [b"-9999999999999999999", b"9" * 18, b"x"])
+def test_a_compressed_size_that_is_none(tmp_path, value):
+    path = volume(tmp_path / "a.mha", packed=True)
+    path.write_bytes(re.sub(rb"CompressedDataSize = \d+", b"CompressedDataSize = " + value, path.read_bytes()))
+    assert "cut short or damaged" in refused(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_nifti_matrix_that_is_no_number_never_reaches_itk(tmp_path, value, packed):
+    data = bytearray(volume(tmp_path / "a.nii").read_bytes())
+    struct.pack_into("<f", data, 280 + 4, value)
+    path = tmp_path / ("b.nii.gz" if packed else "b.nii")
+    path.write_bytes(gzip.compress(data) if packed else data)
+    assert "cut short or damaged" in refused(path)
+
+
+@pytest.mark.parametrize("name", ["fifo", "gone.raw", "\xa0" * 1000])
+def test_data_beside_a_nrrd_header_are_files(tmp_path, name):
+    os.mkfifo(tmp_path / "fifo")
+    path = volume(tmp_path / "a.nhdr")
+    path.write_bytes(path.read_bytes().replace(b"a.raw", name.encode("latin-1")))
+    assert "cut short or damaged" in refused(path)
+
+
 @pytest.mark.parametrize("name", ["fifo", "s%03d.raw 1 999999999 1", "s%999999999d 1 9 1", "gone.raw"])
 def test_data_beside_a_header_are_files(tmp_path, name):
     os.mkfifo(tmp_path / "fifo")
@@ -317,6 +342,13 @@ def test_yaml_that_unfolds_or_breaks_its_parser_is_refused(tmp_path, text, sente
 def test_a_pattern_that_no_engine_takes_is_refused(pattern):
     with pytest.raises(ValidationError, match="is not a regular expression"):
         MaskSettings(roi_names={"a": (pattern,)})
+
+
+def test_half_a_character_is_refused(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text('mask: {"\\ud800": 1}\n')
+    with pytest.raises(ConfigError, match=r"unable to parse raw data as a unicode string|half a character"):
+        ExtractionSettings.from_yaml(path)
 
 
 def test_anchors_are_welcome(tmp_path):
