@@ -137,8 +137,6 @@ def validated(model: type[M], data: dict[str, Any], *, where: str) -> M:
     except ValidationError as error:
         told = (_sentence(model, e) for e in _one_a_value(error.errors()))
         raise ConfigError("; ".join(dict.fromkeys(told)), where=where) from error
-    except UnicodeEncodeError as error:  # half of a pair of surrogates, written as an escape
-        raise ConfigError("a text holds what is no character; write it anew", where=where) from error
 
 
 def settings_sha256(plain: Mapping[str, Any]) -> str:
